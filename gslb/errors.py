@@ -1,0 +1,107 @@
+"""Every error that gslb raises on purpose, as one tree.
+
+    GslbError
+    ├── ConfigError          the words or the files are wrong; carries Problems (file, line, message, remedy)
+    ├── UnknownName          a policy, algorithm, check or store that nobody registered
+    ├── GeoError             a GeoIP database is missing, broken or of the wrong kind
+    ├── StateError           the state directory can't be used
+    │   ├── StateLocked      another node holds it
+    │   └── StoreUnavailable the shared store does not answer (the caller goes on with what it has)
+    ├── WireError            a DNS packet that can't be read; carries the RCODE to answer with
+    ├── HttpError            a peer broke HTTP; carries whom to blame, the status to answer and may_retry
+    └── NodeError            a node can't start, or a process of it failed
+
+Errors carry what a shell needs to answer: shells translate, they don't decide. Anybody may import this module;
+it imports nothing of gslb.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class GslbError(Exception):
+    """The root: `str()` is one line that a person can act on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in the configuration.
+
+    `file` and `line` (1-based, 0 when unknown) say where, `path` is the dotted key, `remedy` what would be right.
+    `kind` is "invalid" for a mistake and "unbuilt" for a key that this release does not have yet.
+    """
+
+    file: str
+    line: int
+    path: str
+    message: str
+    remedy: str = ""
+    kind: str = "invalid"
+
+    def __str__(self) -> str:
+        """`file:line: path: message (remedy)`."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        path = f" {self.path}:" if self.path else ""
+        remedy = f" ({self.remedy})" if self.remedy else ""
+        return f"{where}:{path} {self.message}{remedy}"
+
+
+class ConfigError(GslbError):
+    """The configuration can't be used; `problems` holds every mistake found, in file order."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownName(GslbError):
+    """`unknown policy 'nearst'; did you mean 'nearest'? known: failover, geo, …`."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
+        close = difflib.get_close_matches(name, self.known, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        super().__init__(f"unknown {kind} {name!r}; {hint}known: {', '.join(self.known)}")
+
+
+class GeoError(GslbError):
+    """A GeoIP database is missing, broken or of the wrong kind; names the file and the remedy."""
+
+
+class StateError(GslbError):
+    """The state directory can't be used."""
+
+
+class StateLocked(StateError):
+    """Another node holds the state directory."""
+
+
+class StoreUnavailable(StateError):
+    """The shared store does not answer; the caller goes on with what it has."""
+
+
+class WireError(GslbError):
+    """A DNS packet that can't be read. `rcode` is the answer it deserves (RFC 1035 §4.1.1, RFC 6891 §6.1.3)."""
+
+    def __init__(self, message: str, rcode: int = 1) -> None:
+        self.rcode = rcode
+        super().__init__(message)
+
+
+class HttpError(GslbError):
+    """A peer broke HTTP, or could not be reached.
+
+    `blame` is "client", "server" or "us"; `status` what to answer the client with; `may_retry` whether another
+    server may be tried without repeating an effect.
+    """
+
+    def __init__(self, message: str, *, blame: str, status: int, may_retry: bool = False) -> None:
+        self.blame, self.status, self.may_retry = blame, status, may_retry
+        super().__init__(message)
+
+
+class NodeError(GslbError):
+    """A node can't start, or a process of it failed for good."""

@@ -1,0 +1,72 @@
+"""The units that people write in configuration: durations, percentages. Pure; anybody may import it.
+
+`Duration` and `Share` annotate a field of an option dataclass or of a pydantic model: the person writes `2s` or
+`20%`, the code sees seconds or a fraction as float.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+DURATION_MAX_S = 366 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of `500ms`, `2s`, `1h`, `1m30s`. Raises ValueError with an example for anything else."""
+    if isinstance(value, str):
+        text = value.strip()
+        parts = _DURATION.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+            if seconds <= DURATION_MAX_S:
+                return seconds
+            raise ValueError(f"{value!r} is longer than a year")
+    raise ValueError(f"{value!r} is not a duration: write a number with its unit, as 500ms, 2s, 1m30s or 1h")
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest way to write `seconds` so that `parse_duration` gives it back (to the millisecond)."""
+    millis = round(seconds * 1000)
+    for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
+        if millis and millis % size == 0:
+            return f"{millis // size}{unit}"
+    return f"{millis}ms" if millis else "0s"
+
+
+def parse_share(value: object) -> float:
+    """The fraction of `20%` (0.2). Raises ValueError for anything else."""
+    match = _SHARE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        return float(match[1]) / 100
+    raise ValueError(f"{value!r} is not a percentage: write it as 20%")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Says to pydantic: run `parse` on what the file holds first. `example` goes into the generated reference."""
+
+    parse: Callable[[object], float]
+    example: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Wraps the float schema; only called where pydantic is loaded, so that the core needs none."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - the core must not load pydantic
+
+        def before(value: object) -> object:
+            return value if isinstance(value, float) else self.parse(value)
+
+        return core_schema.no_info_before_validator_function(before, handler(source))
+
+
+Duration = Annotated[float, Parsed(parse_duration, "2s")]
+Share = Annotated[float, Parsed(parse_share, "20%")]
