@@ -1,0 +1,56 @@
+"""What every process of a node inherits from its parent: who it is, its configuration, its sockets, its board."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from gslb.config.schema import Config
+from gslb.node.board import Board
+from gslb.state.directory import StateDirectory
+
+Role = Literal["edge", "region"]
+
+
+@dataclass(slots=True)
+class Sockets:
+    """Listening sockets: one list a worker for each kind, and the admin listener for control."""
+
+    dns_udp: list[list[socket.socket]] = field(default_factory=list)
+    dns_tcp: list[list[socket.socket]] = field(default_factory=list)
+    http: list[list[socket.socket]] = field(default_factory=list)
+    admin: list[socket.socket] = field(default_factory=list)
+
+    def of_worker(self, kind: str, index: int) -> list[socket.socket]:
+        """The sockets of `kind` that worker `index` (0-based) serves."""
+        groups: list[list[socket.socket]] = getattr(self, kind)
+        return groups[index] if groups else []
+
+    def close(self) -> None:
+        """Closes all; only the parent does this, at its own end."""
+        for group in (*self.dns_udp, *self.dns_tcp, *self.http, self.admin):
+            for sock in group:
+                sock.close()
+
+
+@dataclass(slots=True)
+class NodeContext:
+    """One node. `workers` is their number; 0 runs control and one worker in a single process."""
+
+    role: Role
+    name: str
+    node_id: str
+    config_directory: Path
+    config: Config
+    workers: int
+    directory: StateDirectory
+    board: Board
+    sockets: Sockets
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def node(self) -> str:
+        """What this node is called in the shared state: `edge-1`, or `eu-west/host-a` for a region's node."""
+        return self.name if self.role == "edge" else f"{self.name}/{self.node_id}"

@@ -1,0 +1,94 @@
+"""Listening sockets. The parent makes them once and keeps them open for as long as the node lives.
+
+Each worker has its own socket per address in a SO_REUSEPORT group; because the parent never closes one, a worker's
+queue outlives the worker and its successor answers what waited. UDP is bound to concrete addresses only, since a
+reply from a wildcard socket may leave from another address than the one asked: wildcards are expanded.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from gslb.errors import NodeError
+
+BACKLOG = 4096
+UDP_BUFFER_BYTES = 4 << 20
+
+
+def split(listen: str) -> tuple[str, int]:
+    """`"127.0.0.1:53"` or `"[::1]:53"` as (host, port); NodeError for anything else."""
+    host, _, port = listen.rpartition(":")
+    try:
+        return str(ipaddress.ip_address(host.strip("[]"))), int(port)
+    except ValueError:
+        raise NodeError(f"{listen!r} is not an address to listen on: write 127.0.0.1:53 or [::1]:53") from None
+
+
+def local_addresses(family: int) -> list[str]:
+    """Every address of this machine, from the kernel's own tables (Linux)."""
+    found: list[str] = []
+    if family == 6:
+        table = Path("/proc/net/if_inet6")
+        for line in table.read_text().splitlines() if table.exists() else []:
+            address = ipaddress.IPv6Address(int(line.split()[0], 16))
+            if not address.is_link_local:
+                found.append(str(address))
+        return found
+    previous = ""
+    for line in Path("/proc/net/fib_trie").read_text().splitlines():
+        text = line.strip().lstrip("+|- ")
+        if text.startswith("/32 host LOCAL") and previous not in found:
+            found.append(previous)
+        previous = text
+    return found
+
+
+def concrete(listen: Sequence[str]) -> list[tuple[str, int]]:
+    """The addresses of `listen` with `0.0.0.0` and `::` replaced by every address this machine has now."""
+    found: list[tuple[str, int]] = []
+    for item in listen:
+        host, port = split(item)
+        address = ipaddress.ip_address(host)
+        hosts = local_addresses(address.version) if address.is_unspecified else [host]
+        found += [(one, port) for one in hosts if (one, port) not in found]
+    return found
+
+
+def open_socket(host: str, port: int, kind: socket.SocketKind, *, share: bool = True) -> socket.socket:
+    """One bound socket (listening, if TCP). Raises NodeError that names the address and the remedy."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, kind)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if share:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if kind == socket.SOCK_DGRAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UDP_BUFFER_BYTES)
+        sock.bind((host, port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        remedy = {
+            errno.EADDRINUSE: "another program has it: stop it, or change the listen line",
+            errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE",
+            errno.EADDRNOTAVAIL: "this machine has no such address",
+        }.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise NodeError(f"can't listen on {host}:{port}: {remedy}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def open_group(addresses: Sequence[tuple[str, int]], kind: socket.SocketKind, workers: int) -> list[list[socket.socket]]:
+    """For each worker its sockets, one per address. Refuses an address that another program shares with us."""
+    for host, port in addresses:
+        open_socket(host, port, kind, share=False).close()
+    return [[open_socket(host, port, kind) for host, port in addresses] for _ in range(workers)]

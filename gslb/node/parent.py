@@ -1,0 +1,215 @@
+"""The parent of a node: no event loop, no traffic. It opens the sockets, starts control and the workers, watches them.
+
+A process that dies is replaced; one whose heartbeat stops is killed and replaced. Signals: TERM and INT drain and
+stop the node, HUP reloads it. Everything is one loop around `sigtimedwait`, so there is no handler to race with.
+Children die with their parent (PR_SET_PDEATHSIG): a node never half lives.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gslb.node.board import BEATS, READY, Row
+from gslb.node.context import NodeContext
+
+WATCH_INTERVAL_S = 0.25
+WORKER_HANG_S = 2.0
+CONTROL_HANG_S = 10.0
+START_GRACE_S = 20.0
+RESTART_DELAY_MAX_S = 5.0
+STABLE_AFTER_S = 30.0
+STOP_GRACE_S = 15.0
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger("gslb.parent")
+
+
+@dataclass(slots=True)
+class Child:
+    """One process slot: control is slot 0, worker `n` is slot n."""
+
+    slot: int
+    row: Row
+    pid: int = 0
+    channel: socket.socket | None = None  # the parent's end: hands over link sockets
+    started: float = 0.0
+    beats: int = 0
+    beat_at: float = 0.0
+    failures: int = 0
+    restart_at: float = 0.0
+    restarts: int = 0
+
+    @property
+    def title(self) -> str:
+        """For logs."""
+        return "control" if self.slot == 0 else f"worker {self.slot}"
+
+
+@dataclass(slots=True)
+class Parent:
+    """Runs one node. `run_control(context, channel, restarts)` and `run_worker(context, index, channel)` are what a
+    child becomes; each returns its exit code."""
+
+    context: NodeContext
+    run_control: Callable[[NodeContext, socket.socket, int], int]
+    run_worker: Callable[[NodeContext, int, socket.socket], int]
+    children: list[Child] = field(default_factory=list)
+    stopping: bool = False
+
+    def run(self) -> int:
+        """Until a signal says stop; 0 if every child ended well."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        self.children = [Child(slot, self.context.board.rows[slot]) for slot in range(self.context.workers + 1)]
+        for child in self.children:
+            self._start(child)
+        last = time.monotonic()
+        while True:
+            info = signal.sigtimedwait(_SIGNALS, WATCH_INTERVAL_S)
+            now = time.monotonic()
+            if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}:
+                return self._stop()
+            if info is not None and info.si_signo == signal.SIGHUP and self.children[0].pid:
+                os.kill(self.children[0].pid, signal.SIGHUP)
+            self._reap(now)
+            if now - last > WORKER_HANG_S / 2:  # we were stopped ourselves: what looks like a hang is ours
+                for child in self.children:
+                    child.beat_at = now
+            self._watch(now)
+            last = now
+
+    # ------------------------------------------------------------ starting
+    def _start(self, child: Child) -> None:
+        """Forks one child and gives it, and its peers, their new links."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if child.channel is not None:
+            child.channel.close()
+        gc.freeze()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent_pid = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            for other in self.children:
+                if other.channel is not None and other is not child:
+                    other.channel.close()
+            os._exit(self._become(child, theirs, parent_pid))
+        theirs.close()
+        child.channel, child.pid = ours, pid
+        child.started = child.beat_at = time.monotonic()
+        child.beats = child.row.header[BEATS]
+        if child.slot == 0:
+            for other in self.children[1:]:
+                self._join(other)
+        else:
+            self._join(child)
+
+    def _become(self, child: Child, channel: socket.socket, parent_pid: int) -> int:
+        """What the forked process does; returns its exit code."""
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent_pid:
+            return 1
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        child.row.enter()
+        try:
+            if child.slot == 0:
+                return self.run_control(self.context, channel, child.restarts)
+            return self.run_worker(self.context, child.slot - 1, channel)
+        except KeyboardInterrupt:
+            return 0
+        except BaseException:  # noqa: BLE001 - the last frame of a process: say why it dies, then die
+            log.exception("%s failed", child.title)
+            return 1
+        finally:
+            sys.stderr.flush()
+
+    def _join(self, worker: Child) -> None:
+        """Makes a fresh link between control and `worker` and hands each its end."""
+        control = self.children[0]
+        if not control.channel or not worker.channel or not control.pid or not worker.pid:
+            return
+        for_control, for_worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        for child, end in ((control, for_control), (worker, for_worker)):
+            try:
+                child.channel.setblocking(False)  # type: ignore[union-attr]  # both channels were tested above
+                socket.send_fds(child.channel, [str(worker.slot).encode()], [end.fileno()])  # type: ignore[arg-type]
+            except OSError as error:
+                log.warning("can't link %s with %s: %s", control.title, worker.title, error)
+            end.close()
+
+    # ------------------------------------------------------------ watching
+    def _reap(self, now: float) -> None:
+        """Collects children that ended and plans their replacement."""
+        for child in self.children:
+            if not child.pid:
+                continue
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                log.error("%s (pid %d) ended with %d; it is replaced", child.title, pid, code)
+                if now - child.started > STABLE_AFTER_S:
+                    child.failures = 0
+                delay_s = 0.0 if child.failures == 0 else min(0.1 * 2**child.failures, RESTART_DELAY_MAX_S)
+                child.pid, child.failures, child.restart_at = 0, child.failures + 1, now + delay_s
+                child.restarts += 1
+
+    def _watch(self, now: float) -> None:
+        """Kills what hangs, starts what is due."""
+        for child in self.children:
+            if not child.pid:
+                if now >= child.restart_at:
+                    self._start(child)
+                continue
+            beats = child.row.header[BEATS]
+            if beats != child.beats:
+                child.beats, child.beat_at = beats, now
+                continue
+            patience_s = CONTROL_HANG_S if child.slot == 0 else WORKER_HANG_S
+            if not child.row.header[READY]:
+                patience_s = START_GRACE_S
+            if now - child.beat_at > patience_s:
+                log.error("%s (pid %d) has not moved for %.1f s; it is killed", child.title, child.pid, patience_s)
+                os.kill(child.pid, signal.SIGKILL)
+                child.beat_at = now
+
+    # ------------------------------------------------------------ stopping
+    def _stop(self) -> int:
+        """Workers drain while control still sees them; then control stops. A second signal ends the patience."""
+        deadline = time.monotonic() + STOP_GRACE_S
+        worst = 0
+        for group in (self.children[1:], self.children[:1]):
+            for child in group:
+                if child.pid:
+                    os.kill(child.pid, signal.SIGTERM)
+                    os.kill(child.pid, signal.SIGCONT)
+            for child in group:
+                worst = max(worst, self._await_end(child, deadline))
+        self.context.sockets.close()
+        return worst
+
+    def _await_end(self, child: Child, deadline: float) -> int:
+        """The exit code of `child`, killed at the deadline."""
+        while child.pid:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                child.pid = 0
+                return abs(os.waitstatus_to_exitcode(status))
+            info = signal.sigtimedwait(_SIGNALS, 0.05)
+            again = info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}
+            if again or time.monotonic() > deadline:
+                os.kill(child.pid, signal.SIGKILL)
+                deadline = time.monotonic() + STOP_GRACE_S
+        return 0

@@ -1,0 +1,179 @@
+"""What a data worker serves: an edge's DNS and front door, or a region's proxy. Both are fed Worlds, swapped whole.
+
+A plane opens its listening sockets for traffic with the first World, never before: a worker that knows nothing must
+not answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Hashable, Mapping
+from typing import Any, Protocol
+
+from gslb.dns.responder import Responder
+from gslb.dns.server import TcpServer, UdpServer
+from gslb.errors import GeoError
+from gslb.geo.database import Database
+from gslb.geo.locate import Locator
+from gslb.http.frontdoor import FrontDoor
+from gslb.http.proxy import Proxy
+from gslb.model import GeoSource, Plan, World
+from gslb.node.board import Row
+from gslb.node.context import NodeContext
+from gslb.telemetry import Counters
+
+log = logging.getLogger("gslb.worker")
+
+
+class Plane(Protocol):
+    """The data plane of one worker."""
+
+    async def swap(self, world: World, cookie_secret: bytes) -> None:
+        """Serves by `world` from now on; opens the sockets the first time."""
+
+    def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
+        """Prefix tables for the geo database with this stamp are ready."""
+
+    def drain(self) -> None:
+        """Takes nothing new."""
+
+    @property
+    def active(self) -> int:
+        """Connections still being served."""
+
+    def close(self) -> None:
+        """Drops what is left."""
+
+
+class EdgePlane:
+    """DNS over UDP and TCP, and the front door, over one Locator."""
+
+    def __init__(self, context: NodeContext, index: int, row: Row) -> None:
+        self._context, self._index, self._row = context, index, row
+        self._plan: Plan | None = None
+        self._database: Database | None = None
+        self._geo: GeoSource | None = None
+        self._locator: Locator | None = None
+        self._tables: tuple[str, Mapping[Hashable, Any]] = ("", {})
+        self._responder: Responder | None = None
+        self._frontdoor: FrontDoor | None = None
+        self._udp: list[UdpServer] = []
+        self._tcp: list[TcpServer] = []
+        self._http: list[asyncio.Server] = []
+
+    async def swap(self, world: World, cookie_secret: bytes) -> None:
+        """See Plane. A new Plan makes new counters, a new Locator and so new answers; a new Status only the latter."""
+        if world.plan is not self._plan:
+            self._plan = world.plan
+            self._locate(world.plan)
+        assert self._locator is not None
+        if self._responder is None or self._frontdoor is None:
+            await self._open(world, cookie_secret)
+        else:
+            counters = Counters(self._row.cells, world.plan.counters)
+            self._responder.swap(world, self._locator, counters)
+            self._frontdoor.swap(world, self._locator, counters)
+
+    def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
+        """See Plane. Tables for another file are kept until that file's Plan comes."""
+        self._tables = (stamp, tables)
+        if self._locator is not None and self._geo is not None and self._geo.stamp == stamp:
+            for key, table in tables.items():
+                self._locator.install(key, table)
+
+    def _locate(self, plan: Plan) -> None:
+        """A Locator for `plan`; the database is opened again only if the file changed."""
+        if plan.geo != self._geo:
+            database = None
+            try:
+                database = Database(plan.geo.path) if plan.geo else None
+            except GeoError as error:  # control has read this very file: keep the one we have
+                log.error("worker %d: %s", self._index + 1, error)
+            if database is not None or plan.geo is None:
+                self._database, self._geo = database, plan.geo
+        self._locator = Locator(self._database, plan.services)
+        self.install(*self._tables)
+
+    async def _open(self, world: World, cookie_secret: bytes) -> None:
+        """Builds the servers and starts reading from the sockets."""
+        assert self._locator is not None
+        loop = asyncio.get_running_loop()
+        sockets, index = self._context.sockets, self._index
+        counters = Counters(self._row.cells, world.plan.counters)
+        self._responder = Responder(
+            world, self._locator, counters, node_id=self._context.node.encode(), cookie_secret=cookie_secret
+        )
+        self._frontdoor = FrontDoor(world, self._locator, counters, clock=time.monotonic)
+        self._udp = [UdpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_udp", index)]
+        self._tcp = [TcpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_tcp", index)]
+        for server in (*self._udp, *self._tcp):
+            server.start(loop)
+        for sock in sockets.of_worker("http", index):
+            self._http.append(await loop.create_server(self._frontdoor.protocol, sock=sock))
+
+    def drain(self) -> None:
+        """See Plane."""
+        for server in (*self._udp, *self._tcp):
+            server.close()
+        for listener in self._http:
+            listener.close()
+        if self._frontdoor is not None:
+            self._frontdoor.drain()
+
+    @property
+    def active(self) -> int:
+        """See Plane."""
+        return self._frontdoor.active if self._frontdoor is not None else 0
+
+    def close(self) -> None:
+        """See Plane."""
+        if self._frontdoor is not None:
+            self._frontdoor.close()
+
+
+class RegionPlane:
+    """The regional proxy."""
+
+    def __init__(self, context: NodeContext, index: int, row: Row) -> None:
+        self._context, self._index, self._row = context, index, row
+        self._plan: Plan | None = None
+        self._proxy: Proxy | None = None
+        self._listeners: list[asyncio.Server] = []
+
+    async def swap(self, world: World, cookie_secret: bytes) -> None:
+        """See Plane."""
+        del cookie_secret
+        if self._proxy is None:
+            loop = asyncio.get_running_loop()
+            counters = Counters(self._row.cells, world.plan.counters)
+            self._proxy = Proxy(world.plan, counters, clock=time.monotonic)
+            self._proxy.swap(world)
+            for sock in self._context.sockets.of_worker("http", self._index):
+                self._listeners.append(await loop.create_server(self._proxy.protocol, sock=sock))
+        else:
+            self._proxy.swap(world)
+        self._plan = world.plan
+
+    def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
+        """See Plane: a region steers nobody yet."""
+
+    def drain(self) -> None:
+        """See Plane."""
+        for listener in self._listeners:
+            listener.close()
+        if self._proxy is not None:
+            self._proxy.drain()
+
+    @property
+    def active(self) -> int:
+        """See Plane."""
+        return self._proxy.active if self._proxy is not None else 0
+
+    def close(self) -> None:
+        """See Plane."""
+        if self._proxy is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closing under it
+                self._proxy.close()

@@ -1,0 +1,114 @@
+"""Control's side of the message boundary: every worker gets the Plan, the tables and every Status, in order.
+
+A worker that does not read is not waited for: it is owed a full copy, which it gets when its link drains.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from gslb.model import Plan, Status
+from gslb.node.link import Link
+from gslb.node.messages import FullStatus, Hello, Message, NewPlan, NewTables, WantFull, diff
+
+log = logging.getLogger("gslb.control")
+
+
+class Spread:
+    """Sends what control decides to every linked worker."""
+
+    def __init__(self) -> None:
+        self.status = Status()
+        self.number = 0
+        self._plan: NewPlan | None = None
+        self._tables: NewTables | None = None
+        self._open = False  # nothing goes out before the first Status that steers is known
+        self._links: dict[int, Link] = {}
+        self._owed: set[int] = set()  # slots that missed a Status
+        self._lost: set[int] = set()  # slots that missed a Plan or tables: they are told all again
+
+    @property
+    def links(self) -> int:
+        """How many workers are linked."""
+        return len(self._links)
+
+    async def join(self, slot: int, sock: socket.socket) -> None:
+        """Takes the link to worker `slot` that the parent made, in place of an older one."""
+        old = self._links.pop(slot, None)
+        if old is not None:
+            old.close()
+        def lost() -> None:
+            if slot in self._links and self._links[slot].closed:
+                del self._links[slot]
+                self._owed.discard(slot)
+                self._lost.discard(slot)
+
+        self._links[slot] = await Link.open(sock, self._receiver(slot), lost)
+
+    def _receiver(self, slot: int) -> Callable[[Message], None]:
+        def receive(message: Message) -> None:
+            if isinstance(message, Hello):
+                self._introduce(slot)
+            elif isinstance(message, WantFull):
+                self._owed.add(slot)
+                self.settle()
+
+        return receive
+
+    def _introduce(self, slot: int) -> None:
+        """Tells a new worker everything."""
+        link = self._links.get(slot)
+        if link is None or not self._open:
+            return
+        told = (self._plan, self._tables, FullStatus(self.number, self.status))
+        if all(link.send(message) for message in told if message is not None):
+            self._owed.discard(slot)
+            self._lost.discard(slot)
+        else:
+            self._lost.add(slot)
+
+    # ------------------------------------------------------------ what control says
+    def plan(self, plan: Plan, cookie_secret: bytes) -> None:
+        """A new Plan for all."""
+        self._plan = NewPlan(plan, cookie_secret)
+        if self._open:
+            self._send(self._plan)
+
+    def tables(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
+        """New prefix tables for all."""
+        self._tables = NewTables(stamp, tables)
+        if self._open:
+            self._send(self._tables)
+
+    def publish(self, status: Status) -> None:
+        """A new Status for all; the first one opens the workers' sockets."""
+        self.number += 1
+        change = diff(self.status, status, self.number)
+        self.status = status
+        if not self._open:
+            self._open = True
+            for slot in tuple(self._links):
+                self._introduce(slot)
+            return
+        for slot, link in self._links.items():
+            if slot in self._owed or not link.send(change):
+                self._owed.add(slot)
+        self.settle()
+
+    def settle(self) -> None:
+        """Pays what is owed, where the link takes it; called again with every tick of control."""
+        for slot in tuple(self._lost):
+            self._introduce(slot)
+        for slot in tuple(self._owed):
+            link = self._links.get(slot)
+            if link is None or link.send(FullStatus(self.number, self.status)):
+                self._owed.discard(slot)
+
+    def _send(self, message: Message) -> None:
+        for slot, link in self._links.items():
+            if not link.send(message):
+                log.warning("worker %d does not read; it will be told all again", slot)
+                self._lost.add(slot)

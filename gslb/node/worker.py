@@ -1,0 +1,192 @@
+"""A data worker: keeps its link to control, turns messages into Worlds, and hands them to its plane.
+
+It serves on while control is away, asks for a full copy when a number is missing, beats its heart on the board, and
+on TERM drains for a bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass
+
+import uvloop
+
+from gslb.errors import GslbError
+from gslb.model import Plan, Status, World
+from gslb.node.board import PLAN_GENERATION, READY, STATUS_GENERATION, STATUS_NUMBER, Row
+from gslb.node.context import NodeContext
+from gslb.node.link import Link
+from gslb.node.messages import Drain, FullStatus, Hello, Message, NewPlan, NewTables, StatusChange, WantFull, apply
+from gslb.node.planes import EdgePlane, Plane, RegionPlane
+
+BEAT_INTERVAL_S = 0.25
+DRAIN_GRACE_S = 10.0
+GC_THRESHOLD = 100_000
+MESSAGES_MAX = 1024
+
+log = logging.getLogger("gslb.worker")
+
+
+@dataclass(slots=True)
+class Known:
+    """What control has told so far."""
+
+    plan: Plan | None = None
+    cookie_secret: bytes = b""
+    status: Status | None = None
+    number: int = -1
+
+
+class Worker:
+    """One data worker inside a running event loop."""
+
+    def __init__(self, context: NodeContext, index: int, row: Row) -> None:
+        self._index, self._row = index, row
+        self._known = Known()
+        self._link: Link | None = None
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue(MESSAGES_MAX)
+        self._done = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
+
+    async def start(self) -> None:
+        """Starts the heartbeat and the inbox."""
+        for coroutine in (self._beat(), self._work()):
+            task = asyncio.create_task(coroutine)
+            self._tasks.add(task)
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Takes a new link to control and introduces itself; the old link is closed."""
+        if self._link is not None:
+            self._link.close()
+        self._link = await Link.open(sock, self._receive, self._lost)
+        self._link.send(Hello(self._index, os.getpid()))
+
+    async def stopped(self) -> None:
+        """Returns when the worker has drained."""
+        await self._done.wait()
+        for task in self._tasks:
+            task.cancel()
+
+    def stop(self, grace_s: float = DRAIN_GRACE_S) -> None:
+        """Drains within `grace_s`, then ends. A second call changes nothing."""
+        self._receive(Drain(grace_s))
+
+    # ------------------------------------------------------------ messages
+    def _lost(self) -> None:
+        """Control is gone: serve on with what is known; the parent hands over a new link."""
+        self._link = None
+
+    def _receive(self, message: Message) -> None:
+        """Queues a message; on overflow the state is asked for anew rather than guessed."""
+        try:
+            self._inbox.put_nowait(message)
+        except asyncio.QueueFull:
+            self._known.number = -1
+
+    async def _work(self) -> None:
+        """Takes the messages one at a time: a World is swapped whole or not at all."""
+        while True:
+            message = await self._inbox.get()
+            try:
+                if isinstance(message, Drain):
+                    await self._drain(message.grace_s)
+                else:
+                    await self._take(message)
+            except (GslbError, OSError) as error:
+                log.error("worker %d can't use a %s: %s", self._index + 1, type(message).__name__, error)
+
+    async def _take(self, message: Message) -> None:
+        """Learns one message and, once Plan and Status are known, swaps the World."""
+        known = self._known
+        if isinstance(message, NewTables):
+            self.plane.install(message.stamp, message.tables)
+            return
+        if isinstance(message, NewPlan):
+            if known.plan is not None and message.plan.generation < known.plan.generation:
+                return  # never an older one over a newer
+            known.plan, known.cookie_secret = message.plan, message.cookie_secret
+        elif isinstance(message, FullStatus):
+            known.status, known.number = message.status, message.number
+        elif isinstance(message, StatusChange):
+            if known.status is None or message.number != known.number + 1:
+                if self._link is not None:
+                    self._link.send(WantFull(known.number))
+                return
+            known.status, known.number = apply(known.status, message), message.number
+        if known.plan is None or known.status is None:
+            return
+        await self.plane.swap(World(known.plan, known.status), known.cookie_secret)
+        header = self._row.header
+        header[PLAN_GENERATION], header[STATUS_NUMBER] = known.plan.generation, known.number
+        header[STATUS_GENERATION] = known.status.generation
+        if not header[READY]:
+            gc.collect()
+            gc.freeze()
+            header[READY] = 1
+
+    # ------------------------------------------------------------ life
+    async def _beat(self) -> None:
+        """Moves the heart: a loop that stalls for seconds is a hang to the parent."""
+        while True:
+            self._row.beat()
+            await asyncio.sleep(BEAT_INTERVAL_S)
+
+    async def _drain(self, grace_s: float) -> None:
+        """Stops taking, waits for what is there, drops the rest."""
+        self.plane.drain()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace_s
+        while self.plane.active and loop.time() < deadline:
+            await asyncio.sleep(0.05)
+        self.plane.close()
+        self._done.set()
+
+
+def watch_channel(channel: socket.socket, on_link: asyncio.Queue[tuple[int, socket.socket]]) -> None:
+    """Puts every (worker slot, link socket) that the parent hands over into `on_link`."""
+    loop = asyncio.get_running_loop()
+    channel.setblocking(False)
+
+    def readable() -> None:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(channel, 64, 4)
+        except BlockingIOError:
+            return
+        if not data:
+            loop.remove_reader(channel.fileno())
+            return
+        for descriptor in descriptors:
+            on_link.put_nowait((int(data), socket.socket(fileno=descriptor)))
+
+    loop.add_reader(channel.fileno(), readable)
+
+
+async def _main(context: NodeContext, index: int, channel: socket.socket) -> None:
+    worker = Worker(context, index, context.board.rows[index + 1])
+    await worker.start()
+    links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
+    watch_channel(channel, links)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+
+    async def take_links() -> None:
+        while True:
+            _, sock = await links.get()
+            await worker.connect(sock)
+
+    taking = asyncio.create_task(take_links())
+    await worker.stopped()
+    taking.cancel()
+
+
+def run_worker(context: NodeContext, index: int, channel: socket.socket) -> int:
+    """What a forked worker process does; returns its exit code."""
+    gc.set_threshold(GC_THRESHOLD, 50, 100)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_main(context, index, channel))
+    return 0
