@@ -95,11 +95,13 @@ class HttpError(GslbError):
     """A peer broke HTTP, or could not be reached.
 
     `blame` is "client", "server" or "us"; `status` what to answer the client with; `may_retry` whether another
-    server may be tried without repeating an effect.
+    server may be tried without repeating an effect; `reason` the code that the answer carries ("bad_chunk").
     """
 
-    def __init__(self, message: str, *, blame: str, status: int, may_retry: bool = False) -> None:
-        self.blame, self.status, self.may_retry = blame, status, may_retry
+    def __init__(
+        self, message: str, *, blame: str, status: int, may_retry: bool = False, reason: str = "bad_request"
+    ) -> None:
+        self.blame, self.status, self.may_retry, self.reason = blame, status, may_retry, reason
         super().__init__(message)
 
 
