@@ -98,6 +98,7 @@ class Sifted:
 
     `hashed`: the client's hash unit decided, so the answer's scope is at least that unit.
     `alternatives`: ready orders to take in turn, at most 64 (`weighted` with `by: answer`); () is the usual one order.
+    `address_limit`: more than 0 says that the candidates were cut to what one answer holds, and to how many addresses.
     """
 
     candidates: tuple[Candidate, ...]
@@ -105,6 +106,7 @@ class Sifted:
     hashed: bool = False
     valid_until: float = math.inf
     alternatives: tuple[tuple[Candidate, ...], ...] = ()
+    address_limit: int = 0
 
 
 class Policy(Protocol):

@@ -1,0 +1,1 @@
+"""Which region a client gets: the engine, and one file a policy."""

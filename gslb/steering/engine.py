@@ -1,0 +1,191 @@
+"""The engine: which regions answer for a service, and why. Pure; DNS, the front door and `explain` all ask it.
+
+A decision runs in stages, each of which leaves its notes in the trace:
+
+1. `address`: a region without an address of the asked family (a URL, at the front door) is no candidate. If no
+   configured region has one the outcome is "no_address": the only NODATA that a configured name may get.
+2. `health`: candidates are the regions UP and UNKNOWN (outcome "steered"); if none, those DRAINING ("draining"); if
+   none, `when_all_down` says ("all_down"). What an operator forced down is used only if nothing else is configured.
+3. The service's chain, in order. After each policy regions known to be up come before those unknown.
+4. `answer`: without `limit` in the chain, the first region only.
+
+A client's place enters through `views` alone, so equal views, units and status give equal decisions but for the words
+of the trace.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Collection, Hashable, Iterable, Sequence
+from functools import lru_cache
+
+from gslb.model import (
+    Candidate,
+    Client,
+    Decision,
+    Location,
+    Note,
+    RegionStatus,
+    Service,
+    Sifted,
+    State,
+    Status,
+    WhenAllDown,
+)
+
+ADDRESSES_MAX = 8  # addresses in one answer, where no `limit` says less
+ALTERNATIVES_MAX = 64  # ready answers to take in turn
+FALLBACKS_CACHED = 1024
+_UNSEEN = RegionStatus(State.UNKNOWN, "no word of it yet")
+_TIERS = (("steered", (State.UP, State.UNKNOWN)), ("draining", (State.DRAINING,)))
+
+Order = tuple[Candidate, ...]
+
+
+def views(service: Service, location: Location | None) -> tuple[Hashable, ...]:
+    """All that `service`'s chain will ever need of a client's place: one view a policy.
+
+    Depends on the Plan alone, so it may be made ahead for every network (gslb.geo.prefixes).
+    """
+    return tuple(policy.classify(location, service.regions) for policy in service.chain)
+
+
+def decide(
+    service: Service,
+    views: tuple[Hashable, ...],
+    client: Client,
+    family: int | None,
+    status: Status,
+    now: float,
+    last_good: Collection[str] = (),
+) -> Decision:
+    """An answer, and why.
+
+    Args:
+        service: what was asked for.
+        views: what `views()` made of the client's place for this service.
+        client: its hash unit steers; its location is only for words in the trace.
+        family: 4 or 6, or None at the front door, where any region with a URL will do.
+        status: what is known of the regions. One that it doesn't name is UNKNOWN.
+        now: seconds on the clock that `valid_until` is told on.
+        last_good: names of the regions last seen up, for `when_all_down: last_good`.
+
+    Returns:
+        Never empty while a configured region has an address of the family. Every region has a note in the trace.
+    """
+    notes: list[Note] = []
+    able = []
+    for region in service.regions:
+        if region.addresses(family) if family is not None else region.url:
+            able.append(Candidate(region, status.regions.get(region.name, _UNSEEN).state))
+        else:
+            missing = "no URL" if family is None else f"no IPv{family} address"
+            notes.append(Note("address", region.name, kept=False, why=missing))
+    if not able:
+        return Decision(service.name, "no_address", (), int(service.ttl_max_s), trace=tuple(notes))
+    ttl_s, valid_until = _times(service, able, status, now)
+    outcome, pool = _pool(service, able, status, last_good)
+    _note_health(notes, able, pool, outcome, status)
+    if outcome == "all_down" and service.when_all_down is WhenAllDown.FALLBACK:
+        literal = _of_family(service.fallback, family)
+        if literal:
+            notes.extend(
+                Note("answer", each.region.name, kept=False, why="all are down: the fallback answers") for each in able
+            )
+            return Decision(
+                service.name, outcome, (), ttl_s, valid_until=valid_until,
+                addresses=literal[:ADDRESSES_MAX], trace=tuple(notes),
+            )  # fmt: skip
+    orders, sifted = _run(service, pool, views, client, notes)
+    return Decision(
+        service.name,
+        outcome,
+        tuple(candidate.region for candidate in orders[0]),
+        ttl_s,
+        hashed=any(stage.hashed for stage in sifted),
+        valid_until=min(valid_until, *(stage.valid_until for stage in sifted), math.inf),
+        alternatives=tuple(tuple(each.region for each in order) for order in orders) if len(orders) > 1 else (),
+        address_limit=min((stage.address_limit for stage in sifted if stage.address_limit), default=ADDRESSES_MAX),
+        trace=tuple(notes),
+    )
+
+
+def _run(
+    service: Service, pool: Order, views: tuple[Hashable, ...], client: Client, notes: list[Note]
+) -> tuple[Sequence[Order], list[Sifted]]:
+    """The chain over `pool`: the orders to answer in (several only by `alternatives`), and what each stage said."""
+    orders: Sequence[Order] = (pool,)
+    said = []
+    for policy, view in zip(service.chain, views, strict=True):
+        passed: list[Order] = []
+        for turn, order in enumerate(orders):
+            stage = policy.apply(order, view, client)
+            said.append(stage)
+            if turn == 0:  # the trace follows the first order
+                notes.extend(stage.notes)
+            if not stage.candidates:
+                notes.append(Note(policy.name, order[0].region.name, kept=True, why="kept none of them: ignored"))
+            passed.extend(_up_first(each or order) for each in stage.alternatives or (stage.candidates,))
+        orders = passed[:ALTERNATIVES_MAX]
+    if not any(stage.address_limit for stage in said):
+        first = orders[0]
+        notes.append(Note("answer", first[0].region.name, kept=True, why="first: an answer holds one region"))
+        notes.extend(
+            Note("answer", each.region.name, kept=False, why="an answer holds one region") for each in first[1:]
+        )
+        orders = [order[:1] for order in orders]
+    return orders, said
+
+
+def _up_first(order: Order) -> Order:
+    """`order` with those known to be up before those unknown."""
+    for candidate in order:
+        if candidate.state is State.UNKNOWN:
+            return tuple(sorted(order, key=lambda candidate: candidate.state is State.UNKNOWN))
+    return order
+
+
+def _pool(service: Service, able: Sequence[Candidate], status: Status, last_good: Collection[str]) -> tuple[str, Order]:
+    """The outcome, and the candidates that the chain is run over."""
+    for outcome, states in _TIERS:
+        tier = tuple(candidate for candidate in able if candidate.state in states)
+        if tier:
+            return outcome, tier
+    pool = tuple(each for each in able if not status.regions[each.region.name].forced) or tuple(able)
+    if service.when_all_down is WhenAllDown.PRIMARY:
+        pool = pool[:1]
+    elif service.when_all_down is WhenAllDown.LAST_GOOD:
+        pool = tuple(each for each in pool if each.region.name in last_good) or pool
+    return "all_down", pool
+
+
+def _note_health(notes: list[Note], able: Iterable[Candidate], pool: Order, outcome: str, status: Status) -> None:
+    used = {"draining": "; only draining regions are left", "all_down": "; all are down"}.get(outcome, "")
+    for candidate in able:
+        name = candidate.region.name
+        known = status.regions.get(name, _UNSEEN)
+        kept = candidate in pool
+        why = f"{known.state.value}: {known.why}" if known.why else known.state.value
+        notes.append(Note("health", name, kept, why + used if kept else why))
+
+
+def _times(service: Service, able: Iterable[Candidate], status: Status, now: float) -> tuple[int, float]:
+    """The answer's TTL, and until when it holds: the soonest that a state could change, while one is moving.
+
+    Source: gdnsd, which clamps the time to the next possible transition between a minimum and the configured TTL.
+    """
+    moving = [
+        soonest for each in able if (soonest := status.regions.get(each.region.name, _UNSEEN).changes_in_s) is not None
+    ]
+    if not moving:
+        return int(service.ttl_max_s), math.inf
+    # in this order a NaN gives the minimum
+    ttl_s = min(service.ttl_max_s, max(service.ttl_min_s, min(moving)))
+    return min(math.ceil(ttl_s), int(service.ttl_max_s)), now + ttl_s
+
+
+@lru_cache(maxsize=FALLBACKS_CACHED)
+def _of_family(addresses: tuple[str, ...], family: int | None) -> tuple[str, ...]:
+    """Those of `addresses` that are of `family`; none for the front door, which can't redirect to an address."""
+    return tuple(each for each in addresses if ipaddress.ip_address(each).version == family)

@@ -1,0 +1,1 @@
+"""The policies, one file each; `gslb.steering.policy.POLICIES` finds them here."""
