@@ -35,6 +35,25 @@ class Sockets:
                 sock.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says instead of the files, at the start and at every reload."""
+
+    redis: tuple[str, ...] = ()
+    state_directory: Path | None = None
+
+    def applied(self, config: Config) -> Config:
+        """`config` with these words in place of the files'."""
+        changes: dict[str, object] = {}
+        if self.redis:
+            changes["redis"] = list(self.redis)
+        if self.state_directory is not None:
+            changes["directory"] = self.state_directory
+        if not changes:
+            return config
+        return config.model_copy(update={"state": config.state.model_copy(update=changes)})
+
+
 @dataclass(slots=True)
 class NodeContext:
     """One node. `workers` is their number; 0 runs control and one worker in a single process."""
@@ -48,6 +67,8 @@ class NodeContext:
     directory: StateDirectory
     board: Board
     sockets: Sockets
+    cookie_secret: bytes
+    overrides: Overrides = field(default_factory=Overrides)
     environment: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -47,6 +47,7 @@ class Spread:
                 self._lost.discard(slot)
 
         self._links[slot] = await Link.open(sock, self._receiver(slot), lost)
+        self.settle()  # its Hello may have come while the link was being opened
 
     def _receiver(self, slot: int) -> Callable[[Message], None]:
         def receive(message: Message) -> None:
@@ -61,7 +62,10 @@ class Spread:
     def _introduce(self, slot: int) -> None:
         """Tells a new worker everything."""
         link = self._links.get(slot)
-        if link is None or not self._open:
+        if link is None:
+            self._lost.add(slot)
+            return
+        if not self._open:
             return
         told = (self._plan, self._tables, FullStatus(self.number, self.status))
         if all(link.send(message) for message in told if message is not None):

@@ -1,0 +1,234 @@
+"""The command line: words in, exit code out. No logic lives here; every command calls one function of another room.
+
+Exit codes: 0 fine, 1 the thing asked about is not so, 2 the words or the files are wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from gslb import __version__
+from gslb.errors import ConfigError, GslbError
+
+UNBUILT = ("drain", "undrain", "force", "drill", "dnssec", "cert")
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class Commands(click.Group):
+    """Says "not built yet" for a command of the design that this release lacks, and exits 2."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Click asks for each command by name."""
+        if cmd_name in UNBUILT:
+            raise click.UsageError(f"not built yet: gslb {cmd_name}")
+        return super().get_command(ctx, cmd_name)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turns the errors we raise on purpose into lines on stderr and exit code 2."""
+    try:
+        yield
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(str(problem), err=True)
+        sys.exit(2)
+    except GslbError as error:
+        click.echo(f"gslb: {error}", err=True)
+        sys.exit(2)
+
+
+def _config_directory(config: Path | None) -> Path:
+    """`--config`, else ./regions where there is one, else the sample that ships."""
+    from gslb import shipped  # noqa: PLC0415 - commands import what they run, so that --help is quick
+
+    if config is not None:
+        return config
+    return Path("regions") if Path("regions/gslb.yaml").is_file() else shipped.regions_directory()
+
+
+config_option = click.option(
+    "--config", type=_DIRECTORY, help="Folder with gslb.yaml and the region files [default: regions/]."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+node_option = click.option("--node", metavar="URL", help="Admin address of the node to ask, as http://127.0.0.1:9470.")
+node_id_option = click.option(
+    "--node-id", default=None, help="Tells nodes of one region or host apart [default: the host's name]."
+)
+state_option = click.option(
+    "--state-directory", type=_DIRECTORY, default=None, help="Keep the node's state here, not where the files say."
+)
+
+redis_option = click.option(
+    "--redis", multiple=True, metavar="URL", help="Share state through this Redis, not what the files say; repeatable."
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="gslb")
+def cli() -> None:
+    """A geo-distributed global server load balancer that one team can run itself.
+
+    An edge answers DNS and redirects HTTP to the nearest healthy region; a region balances its servers.
+    Start with: gslb demo
+    """
+
+
+@cli.command()
+@click.option("--name", required=True, help="Which edge this is, as edge-1.")
+@config_option
+@node_id_option
+@state_option
+@redis_option
+def edge(
+    name: str, config: Path | None, node_id: str | None, state_directory: Path | None, redis: tuple[str, ...]
+) -> None:
+    """Run an edge: authoritative DNS and the HTTP front door. HUP reloads, TERM drains and stops."""
+    with told():
+        from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
+
+        directory = _config_directory(config)
+        sys.exit(
+            run_node("edge", name, directory, node_id=node_id, state_directory=state_directory, redis=redis)
+        )
+
+
+@cli.command()
+@click.option("--name", required=True, help="Which region this is, as eu-west.")
+@config_option
+@node_id_option
+@state_option
+@redis_option
+def region(
+    name: str, config: Path | None, node_id: str | None, state_directory: Path | None, redis: tuple[str, ...]
+) -> None:
+    """Run a region's balancer. HUP reloads, TERM drains and stops."""
+    with told():
+        from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
+
+        directory = _config_directory(config)
+        sys.exit(
+            run_node("region", name, directory, node_id=node_id, state_directory=state_directory, redis=redis)
+        )
+
+
+@cli.command()
+@config_option
+@json_option
+def check(config: Path | None, as_json: bool) -> None:
+    """Check the configuration: every mistake with its file, line and remedy. Exit 0 if there is none, else 2."""
+    from gslb.ops.commands import check_files  # noqa: PLC0415 - see _config_directory
+
+    sys.exit(check_files(_config_directory(config), as_json=as_json))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--client", required=True, metavar="IP", help="The client's address, or a prefix as 203.0.113.0/24.")
+@config_option
+@node_option
+@json_option
+def explain(name: str, client: str, config: Path | None, node: str | None, as_json: bool) -> None:
+    """Explain the answer for NAME to a client: where it is, every region's part, the answer, TTL and ECS scope."""
+    with told():
+        from gslb.ops.commands import explain_answer  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(explain_answer(_config_directory(config), name, client, node=node, as_json=as_json))
+
+
+@cli.command()
+@config_option
+@node_option
+@json_option
+def status(config: Path | None, node: str | None, as_json: bool) -> None:
+    """Show what a running node knows: regions, servers, processes, the shared state. Exit 1 if none answers."""
+    with told():
+        from gslb.ops.commands import show_status  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(show_status(_config_directory(config), node=node, as_json=as_json))
+
+
+@cli.command()
+@config_option
+@node_option
+@json_option
+def reload(config: Path | None, node: str | None, as_json: bool) -> None:
+    """Reload every node of these files that runs on this host. A broken file changes nothing, and is told."""
+    with told():
+        from gslb.ops.commands import reload_nodes  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(reload_nodes(_config_directory(config), node=node, as_json=as_json))
+
+
+@cli.command()
+@click.option("--once", is_flag=True, help="Run a scripted rehearsal, print a report, exit 0 only if every step held.")
+@click.option("--redis", metavar="URL", help="Share state through this Redis, as redis://127.0.0.1:6379.")
+@config_option
+@json_option
+def demo(once: bool, redis: str | None, config: Path | None, as_json: bool) -> None:
+    """Run everything on loopback: an edge, the regions, sample backends; with things to try. Ctrl-C stops all."""
+    with told():
+        from gslb.demo.run import run_demo  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(run_demo(_config_directory(config), once=once, redis=redis, as_json=as_json))
+
+
+@cli.group()
+def geo() -> None:
+    """Look at, build and measure GeoIP databases."""
+
+
+@geo.command("lookup")
+@click.argument("address")
+@click.option("--database", type=_FILE, help="An mmdb file [default: the configured one].")
+@config_option
+@json_option
+def geo_lookup(address: str, database: Path | None, config: Path | None, as_json: bool) -> None:
+    """Say where ADDRESS is. Exit 1 if the database doesn't know."""
+    with told():
+        from gslb.ops.geo_commands import lookup  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(lookup(address, database, _config_directory(config), as_json=as_json))
+
+
+@geo.command("build")
+@click.argument("sources", nargs=-1, required=True, type=_FILE)
+@click.option("--output", type=_FILE, default=Path("data/gslb-geo.mmdb"), show_default=True)
+@click.option("--size", "size_bytes", type=click.IntRange(min=4096), default=8 << 20, show_default="8 MiB")
+@json_option
+def geo_build(sources: tuple[Path, ...], output: Path, size_bytes: int, as_json: bool) -> None:
+    """Build a compact database from city databases (IPv4 and IPv6 files): see data/README.md."""
+    with told():
+        from gslb.ops.geo_commands import build  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(build(sources, output, size_bytes=size_bytes, as_json=as_json))
+
+
+@geo.command("measure")
+@click.argument("sources", nargs=-1, required=True, type=_FILE)
+@click.option("--database", type=_FILE, default=Path("data/gslb-geo.mmdb"), show_default=True)
+@click.option("--samples", type=click.IntRange(1, 10_000_000), default=100_000, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@config_option
+@json_option
+def geo_measure(
+    sources: tuple[Path, ...], database: Path, samples: int, seed: int, config: Path | None, as_json: bool
+) -> None:
+    """Measure how often the nearest region agrees with SOURCES, over random routed addresses."""
+    with told():
+        from gslb.ops.geo_commands import measure  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(
+            measure(sources, database, _config_directory(config), samples=samples, seed=seed, as_json=as_json)
+        )
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="gslb")

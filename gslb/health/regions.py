@@ -1,0 +1,164 @@
+"""What one observer knows of every region: its own probes, the regions' own words, its peers' views. Pure.
+
+Control feeds it probe results and shared reports and asks for a judgement; the precedence itself is quorum.py's. It
+keeps the last judgement made while it could see anything, which is what counts again when it sees nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gslb.health.quorum import Freshness, OwnWord, judge
+from gslb.health.tracker import Tracker
+from gslb.model import RegionStatus, State
+
+BODY_MAX_BYTES = 4096
+PEERS_MAX = 256
+FRESH_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeOptions:
+    """How regions are probed, in seconds and checks."""
+
+    interval_s: float = 1.0
+    fast_interval_s: float = 0.3
+    timeout_s: float = 0.8
+    rise: int = 10
+    fall: int = 3
+
+
+@dataclass(slots=True)
+class Seen:
+    """What our probes say of one region."""
+
+    tracker: Tracker
+    ok: bool | None = None
+    at: float = 0.0
+    why: str = "not probed yet"
+
+
+@dataclass(slots=True)
+class Word:
+    """One source's last own word of a region, and when it arrived by our clock."""
+
+    word: OwnWord
+    at: float
+
+
+@dataclass(slots=True)
+class Regions:
+    """The picture. `node` is this observer's name; peers' views under that name are not counted twice."""
+
+    node: str
+    options: ProbeOptions
+    seen: dict[str, Seen] = field(default_factory=dict)
+    words: dict[str, dict[str, Word]] = field(default_factory=dict)
+    views: dict[str, Mapping[str, State]] = field(default_factory=dict)
+    freshness: Freshness = field(default_factory=lambda: Freshness(FRESH_S))
+    good: dict[str, State] = field(default_factory=dict)
+    isolated: bool = False
+
+    def configure(self, names: Sequence[str], options: ProbeOptions) -> None:
+        """Watches exactly `names`; what is known of those that stay is kept."""
+        fresh = (options.rise, options.fall) != (self.options.rise, self.options.fall)
+        self.options = options
+        self.seen = {
+            name: self.seen[name] if name in self.seen and not fresh else Seen(Tracker(options.rise, options.fall))
+            for name in names
+        }
+        for known in (self.words, self.good):
+            for name in known.keys() - set(names):
+                del known[name]  # type: ignore[attr-defined]  # both are dicts by region name
+
+    # ------------------------------------------------------------ evidence in
+    def probed(self, name: str, ok: bool, why: str, body: bytes | None, now: float) -> None:
+        """One probe's result. A good reply carries the region's own word."""
+        seen = self.seen.get(name)
+        if seen is None:
+            return
+        seen.tracker.observe(ok, now)
+        seen.ok, seen.at, seen.why = ok, now, why
+        if ok and body:
+            word = own_word(body)
+            if word is not None:
+                self.words.setdefault(name, {})["probe"] = Word(word, now)
+
+    def heard(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
+        """A region node's heartbeat from the shared store."""
+        name, state = payload.get("region"), payload.get("state")
+        if name not in self.seen or not self.freshness.seen(f"region {node}", incarnation, sequence, now):
+            return
+        words = self.words.setdefault(str(name), {})
+        if state in set(OwnWord) and (node in words or len(words) < PEERS_MAX):
+            words[node] = Word(OwnWord(state), now)
+
+    def viewed(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
+        """Another observer's view of all regions from the shared store."""
+        if node == self.node or (node not in self.views and len(self.views) >= PEERS_MAX):
+            return
+        if self.freshness.seen(f"view {node}", incarnation, sequence, now):
+            states = payload.get("regions")
+            if isinstance(states, Mapping):
+                known = set(State)
+                self.views[node] = {str(k): State(v) for k, v in states.items() if v in known}
+
+    # ------------------------------------------------------------ judgement out
+    def own_view(self) -> dict[str, State]:
+        """What our own probes alone say, as peers get it."""
+        return {name: seen.tracker.state for name, seen in self.seen.items() if seen.ok is not None}
+
+    def word(self, name: str, now: float) -> OwnWord | None:
+        """The region's fresh word. Several nodes of one region: the best of them counts, since it can serve."""
+        fresh = [word.word for word in self.words.get(name, {}).values() if now - word.at <= FRESH_S]
+        return min(fresh, key=tuple(OwnWord).index) if fresh else None
+
+    def judge(self, now: float) -> dict[str, RegionStatus]:
+        """Every region's status by the precedence of quorum.py, all from one look."""
+        peers = {node: view for node, view in self.views.items() if self.freshness.is_fresh(f"view {node}", now)}
+        some_up = any(State.UP in view.values() for view in peers.values())
+        probed = [seen.ok for seen in self.seen.values()]
+        self.isolated = bool(probed) and not any(ok is None or ok for ok in probed) and not some_up
+        found: dict[str, RegionStatus] = {}
+        for name, seen in self.seen.items():
+            views = {node: view[name] for node, view in peers.items() if name in view}
+            if seen.ok is not None:
+                views[self.node] = seen.tracker.state
+            found[name] = judge(
+                override=None,
+                own_word=self.word(name, now),
+                views=views,
+                isolated=self.isolated,
+                last_good=self.good.get(name),
+                changes_in_s=seen.tracker.changes_in(self.options.fast_interval_s),
+            )
+        if not self.isolated:
+            self.good = {name: status.state for name, status in found.items()}
+        return found
+
+    def evidence(self, now: float) -> dict[str, dict[str, Any]]:
+        """What each region's status rests on, with ages in seconds, for people."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, seen in self.seen.items():
+            age_s = round(now - seen.at, 3) if seen.ok is not None else None
+            rows: dict[str, Any] = {"probe": {"says": f"{seen.tracker.state.value}: {seen.why}", "age_s": age_s}}
+            for source, word in self.words.get(name, {}).items():
+                rows[f"own word ({source})"] = {"says": word.word.value, "age_s": round(now - word.at, 3)}
+            for node, view in self.views.items():
+                if name in view:
+                    fresh = "" if self.freshness.is_fresh(f"view {node}", now) else " (stale)"
+                    rows[f"view of {node}"] = {"says": view[name].value + fresh, "age_s": None}
+            found[name] = rows
+        return found
+
+
+def own_word(body: bytes) -> OwnWord | None:
+    """The state in a reply of `/.well-known/gslb`; None if it isn't ours."""
+    try:
+        found = json.loads(body[:BODY_MAX_BYTES])
+        return OwnWord(found["state"])
+    except (ValueError, KeyError, TypeError):
+        return None

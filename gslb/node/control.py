@@ -1,0 +1,292 @@
+"""The control process of a node: whatever may block or stall lives here, and never in front of an answer.
+
+It probes, listens to the shared store, judges, publishes Plan and Status to the workers, serves the admin API, and
+reloads. One tick four times a second turns all evidence so far into a Status; only a Status that steers something new
+gets a new generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import socket
+import time
+from collections.abc import Coroutine, Hashable
+from dataclasses import replace
+from typing import Any
+
+import uvloop
+
+from gslb.errors import ConfigError, NodeError, StateError
+from gslb.geo.locate import Locator
+from gslb.health.runner import Runner
+from gslb.model import RegionStatus, State, Status
+from gslb.node import tables
+from gslb.node.board import READY, STATUS_GENERATION
+from gslb.node.context import NodeContext
+from gslb.node.planning import Planning
+from gslb.node.sides import EdgeSide, RegionSide, Side
+from gslb.node.spread import Spread
+from gslb.node.view import View
+from gslb.node.worker import watch_channel
+from gslb.ops.admin import make_app, run_admin
+from gslb.state.store import Report
+from gslb.state.sync import Sync, open_store
+
+TICK_S = 0.25
+FIRST_ROUND_S = 0.8
+GEO_LOOK_S = 2.0
+HEARTBEAT_S = 0.5
+
+log = logging.getLogger("gslb.control")
+
+
+class Control:
+    """One node's control, inside a running event loop."""
+
+    def __init__(self, context: NodeContext, restarts: int) -> None:
+        self.context = context
+        self.row = context.board.rows[0]
+        self.started = time.monotonic()
+        self.planning = Planning(context, restarts)
+        self.side: Side = (EdgeSide if context.role == "edge" else RegionSide)(context)
+        self.spread = Spread()
+        self.view = View(self)
+        self.locator = Locator(self.planning.database, self.planning.plan.services)
+        self.incarnation = context.directory.raise_incarnation()
+        self.status = self._remembered()
+        self.runner = Runner(self._probed, clock=time.monotonic, rng=random.Random(), changing=self.side.changing)
+        self.sync: Sync | None = None
+        self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
+        self._building: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done = asyncio.Event()
+
+    # ------------------------------------------------------------ life
+    async def start(self) -> None:
+        """Starts everything; the workers serve after the first round of probes, or without it."""
+        self.side.configure(self.planning.plan, self.planning.config)
+        self.runner.set_targets(self.side.targets())
+        self.spread.plan(self.planning.plan, self.planning.cookie_secret)
+        await self.runner.start()
+        self._start_sync()
+        for coroutine in (self._ticks(), self._geo_looks()):
+            self._run(coroutine)
+        app = make_app(self.view, self.planning.config.secrets.admin_token)
+        for sock in self.context.sockets.admin:
+            await run_admin(app, sock)
+        self._build_tables()
+
+    def _start_sync(self) -> None:
+        """Shares reports with the other nodes."""
+        store = open_store(self.planning.config.state.redis, self.planning.config.cluster)
+        self.sync = Sync(
+            store,
+            kind=self.side.kind,
+            node=self.context.node,
+            incarnation=self.incarnation,
+            payload=lambda: self.side.payload(time.monotonic()),
+            on_reports=self._heard,
+            clock=time.monotonic,
+            interval_s=HEARTBEAT_S,
+        )
+        self._run(self.sync.run())
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Keeps a background task, and says so if one ends by an error: control is then replaced."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                log.critical("a part of control failed", exc_info=task.exception())
+                self._done.set()
+
+        task.add_done_callback(ended)
+
+    async def stopped(self) -> None:
+        """Returns when control was told to stop, or a part of it failed."""
+        await self._done.wait()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await self.runner.stop()
+        if self.sync is not None:
+            await self.sync.close()
+
+    def stop(self) -> None:
+        """Ends control; the parent has ended the workers before."""
+        self._done.set()
+
+    # ------------------------------------------------------------ evidence
+    def _probed(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
+        self.side.result(key, ok, why, rtt_s, body, now)
+        self.view.count_probe(str(key), ok=ok)
+
+    def _heard(self, kind: str, reports: tuple[Report, ...], now: float) -> None:
+        self.side.heard(kind, reports, now)
+
+    # ------------------------------------------------------------ judgement
+    async def _ticks(self) -> None:
+        """Judges and publishes; the first Status waits a moment for the first round."""
+        deadline = time.monotonic() + FIRST_ROUND_S
+        while not self.side.complete() and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self._judge(first=True)
+        self.row.header[READY] = 1
+        while True:
+            self.row.beat()
+            await asyncio.sleep(TICK_S)
+            self._judge(first=False)
+            self.spread.settle()
+
+    def _judge(self, *, first: bool) -> None:
+        """Makes a Status of all evidence and publishes it if it differs."""
+        regions, servers = dict(self.side.regions(time.monotonic())), dict(self.side.servers())
+        stale = first and all(one.state is State.UNKNOWN for one in regions.values()) and bool(self.status.regions)
+        if stale:
+            regions = dict(self.status.regions)
+        new = replace(self.status, regions=regions, servers=servers, stale=stale)
+        if new == self.status and not first:
+            return
+        if first or _steers(new) != _steers(self.status):
+            header = self.row.header
+            header[STATUS_GENERATION] += 1
+            new = replace(new, generation=header[STATUS_GENERATION])
+            self._tell(self.status, new)
+        self.status = new
+        self.spread.publish(new)
+
+    def _tell(self, old: Status, new: Status) -> None:
+        """Logs what changed, and keeps it on disk as last known good."""
+        for name, known in new.regions.items():
+            before = old.regions.get(name)
+            if before is None or before.state is not known.state:
+                log.warning("region %s is %s", name, known.state.value, extra={"why": known.why})
+        for key in old.servers.keys() | new.servers.keys():
+            state = new.servers.get(key, State.UP)
+            if old.servers.get(key, State.UP) is not state:
+                log.warning("server %s is %s", key, state.value)
+        if not new.stale and new.regions:
+            states = {name: known.state.value for name, known in new.regions.items()}
+            with contextlib.suppress(StateError, OSError):
+                self.context.directory.save_last_good({"regions": states})
+
+    def _remembered(self) -> Status:
+        """The last known good Status from disk, for a start without anybody to ask."""
+        kept = self.context.directory.load_last_good() or {}
+        states = kept.get("regions", {})
+        known = {
+            name: RegionStatus(State(value), "last known good, from disk")
+            for name, value in states.items()
+            if name in self.planning.plan.regions and value in set(State)
+        }
+        return Status(regions=known)
+
+    # ------------------------------------------------------------ plans
+    async def reload(self) -> dict[str, Any]:
+        """Reads the files again and serves by them. Raises ConfigError; then everything goes on as it was."""
+        try:
+            plan, notes = await self.planning.reload()
+        except ConfigError as error:
+            self.reloads["refused"] += 1
+            log.error("the new configuration is refused; everything goes on as it was", extra={"why": str(error)})
+            raise
+        self.reloads["ok"] += 1
+        self._take_plan()
+        for note in notes:
+            log.warning("a reload can't change this: restart the node", extra={"why": note})
+        log.info("reloaded: plan %d", plan.generation)
+        return {"plan_generation": plan.generation, "needs_restart": notes}
+
+    def _take_plan(self) -> None:
+        """Watches and spreads the Plan that planning holds now."""
+        plan = self.planning.plan
+        self.side.configure(plan, self.planning.config)
+        self.runner.set_targets(self.side.targets())
+        self.locator = Locator(self.planning.database, plan.services)
+        self.spread.plan(plan, self.planning.cookie_secret)
+        self._judge(first=False)
+        self._build_tables()
+
+    async def _geo_looks(self) -> None:
+        """Notices a replaced GeoIP file."""
+        while True:
+            await asyncio.sleep(GEO_LOOK_S)
+            if self.planning.geo_changed() is not None:
+                self._take_plan()
+
+    def _build_tables(self) -> None:
+        """Builds prefix tables for the current Plan, in place of a build under way."""
+        plan = self.planning.plan
+        if self.context.role != "edge" or plan.geo is None:
+            return
+        if self._building is not None:
+            self._building.cancel()
+
+        async def build() -> None:
+            assert plan.geo is not None
+            try:
+                built = await tables.build(plan.geo.path, plan.services)
+            except NodeError as error:
+                log.error("%s; answers go on by the database's own networks", error)
+                return
+            for key, table in built.items():
+                self.locator.install(key, table)
+            self.spread.tables(plan.geo.stamp, built)
+            log.info("prefix tables are ready: %d chains", len(built))
+
+        self._building = asyncio.create_task(build())
+
+
+def _steers(status: Status) -> tuple[Any, ...]:
+    """The part of a Status that an answer can depend on: words and ages are not in it."""
+    regions = {name: (one.state, one.forced, one.changes_in_s) for name, one in status.regions.items()}
+    return regions, status.servers, status.draining
+
+
+async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> int:
+    control = Control(context, restarts)
+    links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
+    watch_channel(channel, links)
+    failed = False
+
+    async def take_links() -> None:
+        while True:
+            slot, sock = await links.get()
+            await control.spread.join(slot, sock)
+
+    async def reload() -> None:
+        with contextlib.suppress(ConfigError):  # told by the log
+            await control.reload()
+
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def on_term() -> None:
+        stopping.set()
+        control.stop()
+
+    def on_hup() -> None:
+        task = asyncio.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    loop.add_signal_handler(signal.SIGTERM, on_term)
+    loop.add_signal_handler(signal.SIGHUP, on_hup)
+    taking = asyncio.create_task(take_links())
+    await control.start()
+    await control.stopped()
+    taking.cancel()
+    failed = not stopping.is_set()
+    return 1 if failed else 0
+
+
+def run_control(context: NodeContext, channel: socket.socket, restarts: int) -> int:
+    """What the forked control process does; returns its exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_main(context, channel, restarts))

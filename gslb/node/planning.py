@@ -1,0 +1,144 @@
+"""From files to Plan, and from one Plan to the next: loading, reloading, the geo file's changes, the running copy.
+
+Generations and metric slots never go back, not even when control itself is replaced: what runs is kept beside the
+other state, so that a new control goes on with it even if the files are broken by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pickle
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
+from gslb.config.load import load
+from gslb.config.schema import Config
+from gslb.errors import GeoError
+from gslb.geo.database import Database
+from gslb.model import GeoSource, Plan
+from gslb.node.board import PLAN_GENERATION
+from gslb.node.context import NodeContext
+from gslb.telemetry import SeriesTable
+
+RUNNING = "running.pickle"
+
+log = logging.getLogger("gslb.control")
+
+
+class Planning:
+    """Makes Plans for one node."""
+
+    def __init__(self, context: NodeContext, restarts: int) -> None:
+        self._context = context
+        self._header = context.board.rows[0].header
+        self._path = Path(context.directory.path) / RUNNING
+        self.config: Config = context.config
+        self.series = SeriesTable()
+        self.cookie_secret = context.cookie_secret
+        if restarts:
+            self._resume()
+        self.database: Database | None = None
+        self.geo_problem = ""
+        self._geo: GeoSource | None = None
+        self._look: tuple[int, int, int] | None = None
+        self._geo = self._open_geo()
+        self.plan = self._compile(self.config)
+        self._keep()
+
+    # ------------------------------------------------------------ plans
+    def _compile(self, config: Config) -> Plan:
+        generation = self._header[PLAN_GENERATION] + 1
+        region = self._context.name if self._context.role == "region" else None
+        plan = compile_plan(config, generation=generation, region=region, geo=self._geo)
+        self._header[PLAN_GENERATION] = generation
+        return replace(plan, counters=self.series.assign(plan))
+
+    async def reload(self) -> tuple[Plan, list[str]]:
+        """Reads the files again: the new Plan, and what only a restart can change. Raises ConfigError; then nothing
+        has changed."""
+        config = await asyncio.to_thread(
+            load, self._context.config_directory, environment=self._context.environment
+        )
+        config = self._context.overrides.applied(config)
+        notes = self._needs_restart(config)
+        self.config = config
+        self._geo = self._open_geo()
+        self.plan = self._compile(config)
+        self._keep()
+        return self.plan, notes
+
+    def _needs_restart(self, config: Config) -> list[str]:
+        """Settings of the sockets and processes that differ from what runs."""
+        context = self._context
+        if context.role == "edge":
+            old, new = edge_settings(self.config, context.name), edge_settings(config, context.name)
+        else:
+            old, new = region_settings(self.config, context.name), region_settings(config, context.name)
+        changed = [name for name in type(new).__dataclass_fields__ if getattr(old, name) != getattr(new, name)]
+        return [f"{name} changed" for name in changed if name in {"workers", "listen", "admin"} or "listen" in name]
+
+    # ------------------------------------------------------------ geo
+    def _open_geo(self) -> GeoSource | None:
+        """The configured database, opened; what we had if the file can't be used."""
+        source = geo_source(self.config)
+        if source is None:
+            self.database, self.geo_problem = None, ""
+            return None
+        self._look = look(source.path)
+        try:
+            database = Database(source.path)
+        except GeoError as error:
+            self.geo_problem = str(error)
+            log.error("%s; going on with %s", error, "the one in use" if self.database else "no database")
+            return self._geo
+        self.database, self.geo_problem = database, ""
+        return replace(source, stamp=database.stamp)
+
+    def geo_changed(self) -> Plan | None:
+        """A new Plan if the geo file is another one now, else None. A broken file is told once and changes nothing."""
+        source = geo_source(self.config)
+        if source is None or look(source.path) in {None, self._look}:
+            return None  # unchanged, or being replaced: look again at the next tick
+        before = self._geo
+        self._geo = self._open_geo()
+        if self._geo is None or self._geo == before:
+            return None
+        log.info("the geo database %s was replaced; it is read anew", source.path)
+        self.plan = self._compile(self.config)
+        return self.plan
+
+    # ------------------------------------------------------------ what outlives control
+    def _keep(self) -> None:
+        """Keeps what runs for a control that replaces this one."""
+        body = pickle.dumps((self.config, self.series.slots), pickle.HIGHEST_PROTOCOL)
+        scratch = self._path.with_suffix(f".{secrets.token_hex(4)}")
+        try:
+            scratch.write_bytes(body)
+            os.replace(scratch, self._path)
+        except OSError as error:
+            log.warning("can't keep the running configuration in %s: %s", self._path, error)
+
+    def _resume(self) -> None:
+        """Goes on with what ran before; with what the parent loaded if that can't be read."""
+        try:
+            config, slots = pickle.loads(self._path.read_bytes())
+        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            log.warning("can't go on with the running configuration (%s); using the one of the node's start", error)
+            return
+        if isinstance(config, Config) and isinstance(slots, Mapping):
+            self.config = config
+            self.series = SeriesTable(slots)
+
+
+def look(path: str) -> tuple[int, int, int] | None:
+    """What changes when the file does; None while there is none."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,224 @@
+"""What control watches: an edge watches regions, a region watches its servers. Both turn evidence into a Status.
+
+A side decides through the pure rooms (health/regions.py, health/tracker.py); control does its I/O: probes come in
+through `result`, shared reports through `heard`, and `payload` is what this node says to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gslb.config.schema import Config
+from gslb.health.checks.http import HttpCheck
+from gslb.health.regions import ProbeOptions, Regions
+from gslb.health.runner import Target
+from gslb.health.tracker import Tracker
+from gslb.model import Plan, RegionStatus, State
+from gslb.node.context import NodeContext
+from gslb.state.store import Report
+
+WELL_KNOWN = "/.well-known/gslb"
+FAST_SHARE = 5  # a server's fast interval is this part of its interval …
+FAST_MIN_S = 0.3  # … but not below this
+
+
+class Side(Protocol):
+    """An edge's or a region's part of control."""
+
+    kind: str  # of the reports this node publishes
+
+    def configure(self, plan: Plan, config: Config) -> None:
+        """Watches what the Plan names from now on."""
+
+    def targets(self) -> Mapping[Hashable, Target]:
+        """What to probe, and how."""
+
+    def changing(self, key: Hashable) -> bool:
+        """Whether this target is in doubt and is probed at the fast interval."""
+
+    def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
+        """One probe's result."""
+
+    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
+        """Reports from the shared store."""
+
+    def regions(self, now: float) -> Mapping[str, RegionStatus]:
+        """For the Status."""
+
+    def servers(self) -> Mapping[str, State]:
+        """For the Status: what isn't UP."""
+
+    def payload(self, now: float) -> dict[str, Any]:
+        """What this node tells the others."""
+
+    def complete(self) -> bool:
+        """Whether every target has given a first result."""
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """For people: part of `/status`."""
+
+
+class EdgeSide:
+    """Watches regions."""
+
+    kind = "view"
+
+    def __init__(self, context: NodeContext) -> None:
+        self.picture = Regions(context.node, ProbeOptions())
+        self._targets: dict[Hashable, Target] = {}
+
+    def configure(self, plan: Plan, config: Config) -> None:
+        """See Side."""
+        probe = config.probe
+        options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.fall and probe.rise, probe.fall)
+        self.picture.configure(tuple(plan.regions), options)
+        check = HttpCheck(path=WELL_KNOWN, expect=(200, 200))
+        self._targets = {
+            name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
+            for name, region in plan.regions.items()
+        }
+
+    def targets(self) -> Mapping[Hashable, Target]:
+        """See Side."""
+        return self._targets
+
+    def changing(self, key: Hashable) -> bool:
+        """See Side."""
+        return self.picture.seen[str(key)].tracker.changing
+
+    def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
+        """See Side."""
+        self.picture.probed(str(key), ok, why, body, now)
+
+    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
+        """See Side."""
+        take = self.picture.heard if kind == "region" else self.picture.viewed
+        for report in reports:
+            take(report.node, report.incarnation, report.sequence, report.payload, now)
+
+    def regions(self, now: float) -> Mapping[str, RegionStatus]:
+        """See Side."""
+        return self.picture.judge(now)
+
+    def servers(self) -> Mapping[str, State]:
+        """See Side."""
+        return {}
+
+    def payload(self, now: float) -> dict[str, Any]:
+        """See Side."""
+        del now
+        return {"regions": {name: state.value for name, state in self.picture.own_view().items()}}
+
+    def complete(self) -> bool:
+        """See Side."""
+        return all(seen.ok is not None for seen in self.picture.seen.values())
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """See Side."""
+        return {"isolated": self.picture.isolated, "evidence": self.picture.evidence(now)}
+
+
+@dataclass(slots=True)
+class Watched:
+    """One server's health."""
+
+    tracker: Tracker
+    fall: int
+    why: str = "not checked yet"
+    at: float | None = None
+    interval_s: float = field(default=2.0)
+
+
+class RegionSide:
+    """Watches the servers of this region's pools."""
+
+    kind = "region"
+
+    def __init__(self, context: NodeContext) -> None:
+        self._name = context.name
+        self._watched: dict[str, Watched] = {}
+        self._unwatched: list[str] = []
+        self._targets: dict[Hashable, Target] = {}
+        self._pools: dict[str, list[str]] = {}
+
+    def configure(self, plan: Plan, config: Config) -> None:
+        """See Side. A pool without a health check counts its servers as up."""
+        del config
+        assert plan.balancer is not None
+        watched: dict[str, Watched] = {}
+        self._unwatched, self._targets, self._pools = [], {}, {}
+        for pool in plan.balancer.pools.values():
+            keys = [f"{pool.name}/{server.id}" for server in pool.servers]
+            self._pools[pool.name] = keys
+            health = pool.health
+            if health is None:
+                self._unwatched += keys
+                continue
+            fast_s = max(FAST_MIN_S, health.interval_s / FAST_SHARE)
+            for key, server in zip(keys, pool.servers, strict=True):
+                old = self._watched.get(key)
+                watched[key] = old if old and old.fall == health.fall else Watched(
+                    Tracker(health.rise, health.fall), health.fall
+                )
+                host = f"[{server.host}]" if ":" in server.host else server.host
+                self._targets[key] = Target(
+                    health.check, f"http://{host}:{server.port}", health.interval_s, fast_s, health.timeout_s
+                )
+        self._watched = watched
+
+    def targets(self) -> Mapping[Hashable, Target]:
+        """See Side."""
+        return self._targets
+
+    def changing(self, key: Hashable) -> bool:
+        """See Side."""
+        return self._watched[str(key)].tracker.changing
+
+    def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
+        """See Side."""
+        watched = self._watched.get(str(key))
+        if watched is not None:
+            watched.tracker.observe(ok, now)
+            watched.why, watched.at = why, now
+
+    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
+        """See Side: a region needs nobody's word yet."""
+
+    def regions(self, now: float) -> Mapping[str, RegionStatus]:
+        """See Side."""
+        del now
+        return {}
+
+    def servers(self) -> Mapping[str, State]:
+        """See Side."""
+        return {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
+
+    def payload(self, now: float) -> dict[str, Any]:
+        """See Side: the same words as a data worker's `/.well-known/gslb`."""
+        del now
+        usable = {
+            pool: sum(key not in self._watched or self._watched[key].tracker.state in {State.UP, State.UNKNOWN}
+                      for key in keys)
+            for pool, keys in self._pools.items()
+        }
+        total = sum(len(keys) for keys in self._pools.values())
+        state = "up" if all(usable[pool] or not self._pools[pool] for pool in usable) else "no_servers"
+        return {
+            "region": self._name,
+            "state": state,
+            "servers": {"up": sum(usable.values()), "total": total},
+        }
+
+    def complete(self) -> bool:
+        """See Side."""
+        return True  # servers not yet checked are used; only proof takes one out
+
+    def describe(self, now: float) -> dict[str, Any]:
+        """See Side."""
+        rows: dict[str, Any] = {key: {"state": "up", "why": "not checked", "age_s": None} for key in self._unwatched}
+        for key, one in self._watched.items():
+            age_s = round(now - one.at, 3) if one.at is not None else None
+            rows[key] = {"state": one.tracker.state.value, "why": one.why, "age_s": age_s}
+        return {"servers": rows, "word": self.payload(now)}

@@ -1,0 +1,120 @@
+"""Starts a node: files → configuration → sockets → parent, control and workers. The commands `edge` and `region`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gslb.config.compile import edge_settings, region_settings
+from gslb.config.load import load
+from gslb.config.schema import Config
+from gslb.errors import NodeError, UnknownName
+from gslb.node.board import Board
+from gslb.node.context import NodeContext, Overrides, Role, Sockets
+from gslb.node.listen import concrete, open_group, open_socket, split
+from gslb.node.parent import Parent
+from gslb.ops import logs
+from gslb.state.directory import StateDirectory
+
+WORKERS_MAX = 64
+
+log = logging.getLogger("gslb.parent")
+
+
+def run_node(
+    role: Role,
+    name: str,
+    directory: Path,
+    *,
+    node_id: str | None = None,
+    state_directory: Path | None = None,
+    redis: Sequence[str] = (),
+) -> int:
+    """Runs a node until a signal ends it; returns its exit code.
+
+    Raises ConfigError, UnknownName, NodeError or StateError if it can't start.
+    """
+    environment = dict(os.environ)
+    overrides = Overrides(tuple(redis), state_directory)
+    config = overrides.applied(load(directory, environment=environment))
+    logs.configure(config.log.format, config.log.level, name)
+    _check_name(role, name, config)
+    context = _context(role, name, node_id or socket.gethostname(), directory, config, overrides, environment)
+    log.info("%s %s starts with %d workers", role, name, context.workers, extra={"pid": os.getpid()})
+    if context.workers == 0:
+        from gslb.node.embed import run_embedded  # noqa: PLC0415 - loads both roles, which a parent must not
+
+        return run_embedded(context)
+    from gslb.node.children import run_control, run_worker  # noqa: PLC0415 - thin: loads what a child needs in the child
+
+    return Parent(context, run_control, run_worker).run()
+
+
+def _check_name(role: Role, name: str, config: Config) -> None:
+    known = config.regions if role == "region" else config.edges
+    if known and name not in known:
+        raise UnknownName(role, name, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a role listens on."""
+
+    workers: int
+    admin: str
+    dns: Sequence[str]
+    http: Sequence[str]
+
+
+def _wanted(role: Role, name: str, config: Config) -> Wanted:
+    cpus = len(os.sched_getaffinity(0))
+    if role == "edge":
+        edge = edge_settings(config, name, cpu_count=cpus)
+        return Wanted(edge.workers, edge.admin, edge.dns_listen, edge.frontdoor_listen)
+    region = region_settings(config, name, cpu_count=cpus)
+    return Wanted(region.workers, region.admin, (), region.listen)
+
+
+def _context(
+    role: Role,
+    name: str,
+    node_id: str,
+    directory: Path,
+    config: Config,
+    overrides: Overrides,
+    environment: dict[str, str],
+) -> NodeContext:
+    """Locks the state directory and opens every socket. Raises StateError, NodeError."""
+    wanted = _wanted(role, name, config)
+    if wanted.workers > WORKERS_MAX:
+        raise NodeError(f"workers: {wanted.workers} is over the bound of {WORKERS_MAX}")
+    node = name if role == "edge" else f"{name}-{node_id}"
+    state = StateDirectory(Path(config.state.directory), node)
+    slots = max(wanted.workers, 1)
+    dns = concrete(wanted.dns)
+    sockets = Sockets(
+        dns_udp=open_group(dns, socket.SOCK_DGRAM, slots) if dns else [],
+        dns_tcp=open_group(dns, socket.SOCK_STREAM, slots) if dns else [],
+        http=open_group([split(item) for item in wanted.http], socket.SOCK_STREAM, slots),
+        admin=[open_socket(*split(wanted.admin), socket.SOCK_STREAM, share=False)],
+    )
+    secret = config.secrets.dns_cookie
+    return NodeContext(
+        role=role,
+        name=name,
+        node_id=node_id,
+        config_directory=directory,
+        config=config,
+        workers=wanted.workers,
+        directory=state,
+        board=Board(slots + 1),
+        sockets=sockets,
+        cookie_secret=secret.encode() if secret else secrets.token_bytes(16),
+        overrides=overrides,
+        environment=environment,
+    )

@@ -1,0 +1,111 @@
+"""Shows what nodes say on a terminal, with rich. Rendering only: everything here takes the JSON of the admin API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+COLOURS = {"up": "green", "unknown": "yellow", "draining": "cyan", "down": "red"}
+_console = Console(highlight=False, soft_wrap=True)
+
+
+def state(text: str) -> str:
+    """A state in its colour."""
+    return f"[{COLOURS.get(text, 'white')}]{escape(text)}[/]"
+
+
+def table(*columns: str) -> Table:
+    """A plain table with these headings."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column)
+    return made
+
+
+def checked(summary: Mapping[str, Any]) -> None:
+    """`gslb check` found nothing wrong."""
+    counts = ", ".join(f"{len(summary[key])} {key}" for key in ("zones", "services", "regions"))
+    _console.print(f"[green]fine[/]: cluster {escape(summary['cluster'])}, {counts}")
+
+
+def explained(answer: Mapping[str, Any]) -> None:
+    """`gslb explain`."""
+    if answer["offline"]:
+        _console.print("[yellow]offline: health unknown[/] (no node answers; this is what the files say)")
+    place = answer["location"]
+    where = "not in the GeoIP database"
+    if place:
+        parts = [place["country"], place["subdivision"], place["continent"]]
+        where = f"{'/'.join(part for part in parts if part)} at {place['latitude']:.2f}, {place['longitude']:.2f}"
+    _console.print(f"[bold]{escape(answer['name'])}[/] for {answer['client']}: {where}")
+    _console.print()
+    rows = table("region", "distance", "health", "evidence", "", "why")
+    for region in answer["regions"]:
+        distance = f"{region['distance_km']:,} km" if region["distance_km"] is not None else "?"
+        why = "; ".join(f"{note['stage']}: {note['why']}" for note in region["notes"])
+        chosen = "[green]in[/]" if region["in"] else "out"
+        rows.add_row(
+            region["name"], distance, state(region["state"]), escape(evidence(region)), chosen, escape(why)
+        )
+    _console.print(rows)
+    _console.print()
+    for kind, one in answer["answers"].items():
+        what = one.get("addresses", one.get("url"))
+        text = ", ".join(what) if isinstance(what, list) else (what or "")
+        tail = f"TTL {one['ttl_s']} s, ECS scope /{one['scope']}" if kind != "front door" else "redirect"
+        _console.print(f"{kind:<10} {escape(text) or 'nothing'}  ({one['outcome']}; {tail})")
+
+
+def evidence(region: Mapping[str, Any]) -> str:
+    """The evidence of a region's state in a few words, with its age."""
+    found = [region["why"]] if region["why"] else []
+    for kind, what in region.get("evidence", {}).items():
+        if isinstance(what, Mapping):
+            age = f" {what['age_s']:.1f} s ago" if what.get("age_s") is not None else ""
+            found.append(f"{kind}: {what.get('says', '')}{age}")
+    return "; ".join(found)
+
+
+def status(answers: Mapping[str, Any]) -> None:
+    """`gslb status`: a block a node."""
+    for name, answer in answers.items():
+        if "error" in answer:
+            _console.print(f"[bold]{escape(name)}[/]: [red]{escape(answer['error'])}[/]")
+            continue
+        _console.print(
+            f"[bold]{escape(answer['node'])}[/] ({answer['role']}), up {answer['uptime_s']:.0f} s, "
+            f"plan {answer['plan_generation']}, status {answer['status_generation']}"
+            + (" [yellow]stale[/]" if answer.get("stale") else "")
+            + (" [red]isolated[/]" if answer.get("isolated") else "")
+        )
+        rows = table("  what", "state", "why")
+        for region, known in answer.get("regions", {}).items():
+            rows.add_row(f"  region {escape(region)}", state(known["state"]), escape(known["why"]))
+        for server, known in answer.get("servers", {}).items():
+            rows.add_row(f"  server {escape(server)}", state(known["state"]), escape(known.get("why", "")))
+        for process in answer.get("processes", []):
+            text = f"  {process['role']} {process['index']}" if process["role"] == "worker" else f"  {process['role']}"
+            rows.add_row(text, "[green]ready[/]" if process["ready"] else "starting", f"pid {process['pid']}")
+        for endpoint in answer.get("store", []):
+            rows.add_row(f"  store {escape(endpoint['endpoint'])}", state("up" if endpoint["up"] else "down"),
+                         escape(endpoint.get("why", "")))
+        _console.print(rows)
+
+
+def reloaded(answers: Mapping[str, Any]) -> None:
+    """`gslb reload`."""
+    for name, answer in answers.items():
+        if answer.get("silent"):
+            _console.print(f"{escape(name)}: not running here")
+        elif "error" in answer:
+            _console.print(f"[red]{escape(name)}[/]: refused; it goes on as it was")
+            for problem in answer.get("problems", [{"message": answer["error"]}]):
+                _console.print(f"  {escape(str(problem.get('text') or problem.get('message')))}")
+        else:
+            _console.print(f"[green]{escape(name)}[/]: plan {answer.get('plan_generation')}")
+            for note in answer.get("needs_restart", []):
+                _console.print(f"  needs a restart: {escape(note)}")
