@@ -1,0 +1,57 @@
+"""What an algorithm is: options that build a picker, and the registry that finds it by name.
+
+An algorithm is one file in `algorithms/`: a frozen dataclass whose fields are its options, registered under the name
+that configuration, metrics and docs use. Configuration reads the registry; `pool.PoolState` builds the picker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from typing import Any, ClassVar, Protocol
+
+from gslb.model import Server
+from gslb.registry import Registry
+
+# Servers that one pick looks at before it gives up; PoolState then takes any server that is left.
+PICK_TRIES_MAX = 16
+
+
+class Picker(Protocol):
+    """Chooses among the usable servers of one pool in one worker. Mutable, never shared between workers.
+
+    What it knows of a server is keyed by `Server.id` and survives `update`. Every method but `update` is O(1) or
+    O(log n) in the number of servers.
+    """
+
+    def pick(self, key: bytes | int | None, now: float, skip: Container[str]) -> Server | None:
+        """The server for a request.
+
+        Args:
+            key: what a hashing algorithm hashes (a client's address, a cookie); None where there is nothing.
+            now: seconds on a monotonic clock.
+            skip: server ids that may not be picked: already tried, or full.
+
+        Returns:
+            None if there is no server, or none within PICK_TRIES_MAX looks that isn't in `skip`.
+        """
+
+    def started(self, server: Server) -> None:
+        """A request was given to `server`, which a later Status may have taken from this picker."""
+
+    def ended(self, server: Server) -> None:
+        """That request is over, however it went. One too many is ignored."""
+
+    def update(self, servers: tuple[Server, ...]) -> None:
+        """From now on these are the usable servers; ids are unique and weights at least 1."""
+
+
+class Algorithm(Protocol):
+    """One way to choose a server: a frozen dataclass whose fields are its options (see balancing/algorithms/)."""
+
+    name: ClassVar[str]
+
+    def build(self, servers: tuple[Server, ...]) -> Picker:
+        """A new picker over `servers`, for one worker."""
+
+
+ALGORITHMS: Registry[Any] = Registry("algorithm", "gslb.balancing.algorithms")

@@ -1,0 +1,1 @@
+"""The load balancing algorithms, one file each; `balancing.algorithm.ALGORITHMS` finds them by name."""
