@@ -75,7 +75,8 @@ def _things_to_try(cluster: Cluster, config: Config, regions: dict[str, Region],
     first = next(iter(regions.values()))
     lines = ["Try, in another terminal:", ""]
     for place in PLACES[:3]:
-        lines += [f"  # a client in {place.country}", f"  dig @{host.strip('[]')} -p {port} {service} A +subnet={place.subnet}"]
+        lines.append(f"  # a client in {place.country}")
+        lines.append(f"  dig @{host.strip('[]')} -p {port} {service} A +subnet={place.subnet}")
     pid = f"$(cat {cluster.folder / f'{first.name}-backends.pid'})"
     region_pid = f"$(cat {cluster.folder / f'{first.name}.pid'})"
     lines += [

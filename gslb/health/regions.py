@@ -13,6 +13,7 @@ from typing import Any
 
 from gslb.health.quorum import Freshness, OwnWord, judge
 from gslb.health.tracker import Tracker
+
 from gslb.model import RegionStatus, State
 
 BODY_MAX_BYTES = 4096

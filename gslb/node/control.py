@@ -116,6 +116,7 @@ class Control:
         await self.runner.stop()
         if self.sync is not None:
             await self.sync.close()
+        self.spread.close()
 
     def stop(self) -> None:
         """Ends control; the parent has ended the workers before."""

@@ -87,7 +87,9 @@ def open_socket(host: str, port: int, kind: socket.SocketKind, *, share: bool = 
     return sock
 
 
-def open_group(addresses: Sequence[tuple[str, int]], kind: socket.SocketKind, workers: int) -> list[list[socket.socket]]:
+def open_group(
+    addresses: Sequence[tuple[str, int]], kind: socket.SocketKind, workers: int
+) -> list[list[socket.socket]]:
     """For each worker its sockets, one per address. Refuses an address that another program shares with us."""
     for host, port in addresses:
         open_socket(host, port, kind, share=False).close()

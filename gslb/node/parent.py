@@ -57,8 +57,11 @@ class Child:
 
 @dataclass(slots=True)
 class Parent:
-    """Runs one node. `run_control(context, channel, restarts)` and `run_worker(context, index, channel)` are what a
-    child becomes; each returns its exit code."""
+    """Runs one node.
+
+    `run_control(context, channel, restarts)` and `run_worker(context, index, channel)` are what a child becomes; each
+    returns its exit code.
+    """
 
     context: NodeContext
     run_control: Callable[[NodeContext, socket.socket, int], int]
@@ -130,7 +133,7 @@ class Parent:
             return self.run_worker(self.context, child.slot - 1, channel)
         except KeyboardInterrupt:
             return 0
-        except BaseException:  # noqa: BLE001 - the last frame of a process: say why it dies, then die
+        except BaseException:
             log.exception("%s failed", child.title)
             return 1
         finally:

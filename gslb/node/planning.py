@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import pickle
 import secrets
 from collections.abc import Mapping
@@ -59,8 +58,10 @@ class Planning:
         return replace(plan, counters=self.series.assign(plan))
 
     async def reload(self) -> tuple[Plan, list[str]]:
-        """Reads the files again: the new Plan, and what only a restart can change. Raises ConfigError; then nothing
-        has changed."""
+        """Reads the files again: the new Plan, and what only a restart can change.
+
+        Raises ConfigError; then nothing has changed.
+        """
         config = await asyncio.to_thread(
             load, self._context.config_directory, environment=self._context.environment
         )
@@ -119,7 +120,7 @@ class Planning:
         scratch = self._path.with_suffix(f".{secrets.token_hex(4)}")
         try:
             scratch.write_bytes(body)
-            os.replace(scratch, self._path)
+            scratch.replace(self._path)
         except OSError as error:
             log.warning("can't keep the running configuration in %s: %s", self._path, error)
 

@@ -72,7 +72,7 @@ class EdgeSide:
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side."""
         probe = config.probe
-        options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.fall and probe.rise, probe.fall)
+        options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall)
         self.picture.configure(tuple(plan.regions), options)
         check = HttpCheck(path=WELL_KNOWN, expect=(200, 200))
         self._targets = {

@@ -62,10 +62,8 @@ class Spread:
     def _introduce(self, slot: int) -> None:
         """Tells a new worker everything."""
         link = self._links.get(slot)
-        if link is None:
+        if link is None or not self._open:
             self._lost.add(slot)
-            return
-        if not self._open:
             return
         told = (self._plan, self._tables, FullStatus(self.number, self.status))
         if all(link.send(message) for message in told if message is not None):
@@ -94,8 +92,7 @@ class Spread:
         self.status = status
         if not self._open:
             self._open = True
-            for slot in tuple(self._links):
-                self._introduce(slot)
+            self.settle()
             return
         for slot, link in self._links.items():
             if slot in self._owed or not link.send(change):
@@ -104,12 +101,19 @@ class Spread:
 
     def settle(self) -> None:
         """Pays what is owed, where the link takes it; called again with every tick of control."""
+        if not self._open:
+            return
         for slot in tuple(self._lost):
             self._introduce(slot)
         for slot in tuple(self._owed):
             link = self._links.get(slot)
             if link is None or link.send(FullStatus(self.number, self.status)):
                 self._owed.discard(slot)
+
+    def close(self) -> None:
+        """Closes every link."""
+        for link in self._links.values():
+            link.close()
 
     def _send(self, message: Message) -> None:
         for slot, link in self._links.items():

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-
 from gslb.config.compile import compile_plan, edge_settings, geo_source
 from gslb.config.load import load
 from gslb.config.schema import Config
+
 from gslb.errors import ConfigError, GeoError, GslbError
 from gslb.geo.database import Database
 from gslb.geo.locate import Locator
@@ -30,6 +30,11 @@ def _print(value: Any, *, as_json: bool, render: Any) -> None:
         render(value)
 
 
+def _wrong(problems: list[dict[str, Any]], text: str, *, as_json: bool) -> int:
+    _print({"ok": False, "problems": problems}, as_json=as_json, render=lambda _: click.echo(text, err=True))
+    return WRONG
+
+
 def check_files(directory: Path, *, as_json: bool) -> int:
     """`gslb check`: 0 and a summary, or 2 and every problem."""
     try:
@@ -45,12 +50,9 @@ def check_files(directory: Path, *, as_json: bool) -> int:
             {"file": p.file, "line": p.line, "path": p.path, "message": p.message, "remedy": p.remedy, "kind": p.kind}
             for p in error.problems
         ]
-        _print({"ok": False, "problems": problems}, as_json=as_json, render=lambda _: click.echo(str(error), err=True))
-        return WRONG
+        return _wrong(problems, str(error), as_json=as_json)
     except GslbError as error:
-        _print({"ok": False, "problems": [{"message": str(error)}]}, as_json=as_json,
-               render=lambda _: click.echo(str(error), err=True))
-        return WRONG
+        return _wrong([{"message": str(error)}], str(error), as_json=as_json)
     summary = {
         "ok": True,
         "problems": [],

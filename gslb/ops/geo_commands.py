@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from gslb.config.compile import geo_source
+from gslb.config.load import load
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from gslb.config.compile import geo_source
-from gslb.config.load import load
 from gslb.errors import GeoError, GslbError
 from gslb.geo import build as builder
 from gslb.geo.database import Database
@@ -43,7 +43,8 @@ def lookup(text: str, database: Path | None, directory: Path, *, as_json: bool) 
         click.echo(f"{address}: not known (as is all of {network})")
     else:
         parts = [part for part in (location.country, location.subdivision, location.continent) if part]
-        click.echo(f"{address}: {'/'.join(parts)} at {location.latitude:.2f}, {location.longitude:.2f} (network {network})")
+        where = f"{location.latitude:.2f}, {location.longitude:.2f}"
+        click.echo(f"{address}: {'/'.join(parts)} at {where} (network {network})")
     return 0 if location else 1
 
 

@@ -1,10 +1,10 @@
-"""A region that dies, freezes or loses its servers gets no new answer or redirect after 8 seconds; over a real Redis."""
+"""A region that dies, freezes or loses its servers gets no new answer or redirect after 8 s; over a real Redis."""
 
 import signal
 
 import pytest
-
 from tests.support.redis_server import RedisServer
+
 from tests.support.sandbox import running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]

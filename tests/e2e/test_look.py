@@ -29,7 +29,7 @@ def dig(box, *words):
 def test_dig_as_a_client_of_a_country(shared, subnet, address):
     box, _ = shared
     out = dig(box, "www.example.com", "A", f"+subnet={subnet}")
-    assert f"www.example.com." in out and address in out
+    assert "www.example.com." in out and address in out
     assert "flags: qr aa" in out
     scope = int(out.split("CLIENT-SUBNET: ")[1].split("/")[2].split()[0])
     assert 0 < scope <= 32

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,14 @@ class Load:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join(5)
+
+
+def alive(pid):
+    """Runs, and isn't a zombie."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except FileNotFoundError:
+        return False
 
 
 def workers(box, port):
@@ -80,7 +89,7 @@ def test_control_is_replaced_and_answers_never_stop(sandbox):
         until(lambda: sandbox.status()["regions"]["eu-west"]["state"] == "up", 20, "eu-west up")
         control = next(p["pid"] for p in sandbox.status()["processes"] if p["role"] == "control")
         generation = sandbox.status()["plan_generation"]
-        with Load(lambda: sandbox.region_of()) as load:
+        with Load(sandbox.region_of) as load:
             until(lambda: load.done > 20, 10, "load")
             os.kill(control, signal.SIGKILL)
             until(lambda: any(p["role"] == "control" and p["pid"] != control and p["ready"]
@@ -98,5 +107,4 @@ def test_children_die_with_their_parent(sandbox):
         until(lambda: bool(workers(sandbox, "9470")), 20, "a worker")
         pids = [p["pid"] for p in sandbox.status()["processes"]]
         cluster.members["edge-1"].process.kill()
-        until(lambda: not any(os.path.exists(f"/proc/{pid}/cmdline") and open(f"/proc/{pid}/cmdline").read()
-                              for pid in pids), 5, "no child left")
+        until(lambda: not any(alive(pid) for pid in pids), 5, "no child left")

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gslb.config.load import load
+
 from gslb.demo.clients import NoAnswer, ask, get
 from gslb.demo.cluster import Cluster
 
