@@ -13,13 +13,16 @@ from dataclasses import dataclass
 
 HEADER_CELLS = 16
 COUNTER_CELLS = 65_536
-BEATS, PID, PLAN_GENERATION, STATUS_NUMBER, STATUS_GENERATION, READY = range(6)
+BEATS, PID, PLAN_GENERATION, STATUS_NUMBER, STATUS_GENERATION, READY, EXITED, HUNG = range(8)
 _CELL_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One process's part of the board: `header` by the constants above, `cells` by telemetry's slots (int64)."""
+    """One process's part of the board: `header` by the constants above, `cells` by telemetry's slots (int64).
+
+    EXITED and HUNG are the parent's: how often it replaced the process of this row, and why.
+    """
 
     header: memoryview
     cells: memoryview

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gslb.node.board import BEATS, READY, Row
+from gslb.node.board import BEATS, EXITED, HUNG, READY, Row
 from gslb.node.context import NodeContext
 
 WATCH_INTERVAL_S = 0.25
@@ -48,6 +48,7 @@ class Child:
     failures: int = 0
     restart_at: float = 0.0
     restarts: int = 0
+    hung: bool = False
 
     @property
     def title(self) -> str:
@@ -168,6 +169,8 @@ class Parent:
                 delay_s = 0.0 if child.failures == 0 else min(0.1 * 2**child.failures, RESTART_DELAY_MAX_S)
                 child.pid, child.failures, child.restart_at = 0, child.failures + 1, now + delay_s
                 child.restarts += 1
+                child.row.header[HUNG if child.hung else EXITED] += 1
+                child.hung = False
 
     def _watch(self, now: float) -> None:
         """Kills what hangs, starts what is due."""
@@ -186,7 +189,7 @@ class Parent:
             if now - child.beat_at > patience_s:
                 log.error("%s (pid %d) has not moved for %.1f s; it is killed", child.title, child.pid, patience_s)
                 os.kill(child.pid, signal.SIGKILL)
-                child.beat_at = now
+                child.beat_at, child.hung = now, True
 
     # ------------------------------------------------------------ stopping
     def _stop(self) -> int:

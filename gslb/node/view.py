@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import resource
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
-from gslb.errors import ConfigError
-from gslb.model import World
-from gslb.node.board import PID, PLAN_GENERATION, READY, STATUS_GENERATION
+from gslb.model import State, World
+from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
 from gslb.telemetry import Collector, Gauges
 
@@ -22,6 +26,7 @@ class View:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._gauges = Gauges()
+        self._started_at = time.time()
         self._probes: dict[tuple[str, bool], int] = {}
         self._collector = Collector(lambda: control.context.board.counters, control.planning.series, self._gauges)
 
@@ -99,11 +104,93 @@ class View:
         return self._collector.render()
 
     def _gauge(self) -> None:
-        """Sets every gauge that control knows, from one look."""
+        """Sets every gauge and total that control knows, from one look."""
         control, gauges = self._control, self._gauges
+        context, planning, status = control.context, control.planning, control.status
         gauges.clear()
-        for name, one in control.status.regions.items():
-            gauges.set("gslb_region_up", 1.0 if one.state.value == "up" else 0.0, region=name)
+        build = {"version": __version__, "python": platform.python_version()}
+        gauges.set("gslb_build_info", 1, **build, role=context.role, node=context.node)
+        gauges.set("gslb_start_time_seconds", self._started_at)
+        gauges.set("gslb_plan_generation", planning.plan.generation)
+        gauges.set("gslb_status_generation", status.generation)
+        gauges.set("gslb_state_stale", status.stale)
+        gauges.set("gslb_geo_database_ok", not planning.geo_problem)
+        for result, count in control.reloads.items():
+            gauges.set("gslb_config_reloads_total", count, result=result)
+        for (target, ok), count in self._probes.items():
+            gauges.set("gslb_health_checks_total", count, target=target, result="ok" if ok else "failed")
+        self._gauge_regions(control.side.describe(time.monotonic()))
+        self._gauge_store()
+        self._gauge_processes()
+
+    def _gauge_regions(self, described: dict[str, Any]) -> None:
+        """Regions and services on an edge, servers in a region."""
+        control, gauges = self._control, self._gauges
+        regions = control.status.regions
+        gauges.set("gslb_isolated", described.get("isolated", False))
+        for name, one in regions.items():
+            gauges.set("gslb_region_up", one.state is State.UP, region=name)
+            for state in State:
+                gauges.set("gslb_region_state", one.state is state, region=name, state=state.value)
+            age_s = described.get("evidence", {}).get(name, {}).get("probe", {}).get("age_s")
+            if age_s is not None:
+                gauges.set("gslb_region_state_age_seconds", age_s, region=name)
+        for service in control.planning.plan.services.values() if regions else ():
+            up = sum(region.name in regions and regions[region.name].state is State.UP for region in service.regions)
+            gauges.set("gslb_service_regions_up", up, service=service.name)
+        for key, row in described.get("servers", {}).items():
+            pool, _, server = key.partition("/")
+            gauges.set("gslb_server_up", row["state"] in {"up", "unknown"}, pool=pool, server=server)
+
+    def _gauge_store(self) -> None:
+        """Every endpoint of the shared store."""
+        for endpoint in self._control.sync.endpoints() if self._control.sync else ():
+            where = {"endpoint": endpoint["endpoint"]}
+            self._gauges.set("gslb_store_up", endpoint["up"], **where)
+            for metric, key in (
+                ("gslb_store_lag_seconds", "lag_s"),
+                ("gslb_store_round_trip_seconds", "round_trip_s"),
+                ("gslb_store_failures_total", "failures"),
+                ("gslb_store_ignored_total", "ignored"),
+            ):
+                if endpoint.get(key) is not None:
+                    self._gauges.set(metric, endpoint[key], **where)
+
+    def _gauge_processes(self) -> None:
+        """This node's processes, and how often each kind was replaced."""
+        gauges = self._gauges
+        replaced: dict[tuple[str, str], int] = {}
+        for slot, row in enumerate(self._control.context.board.rows):
+            role = "worker" if slot else "control"
+            who = {"role": role, "index": str(slot)}
+            gauges.set("gslb_worker_up", bool(row.header[READY]), **who)
+            for reason, cell in (("exited", EXITED), ("hung", HUNG)):
+                replaced[role, reason] = replaced.get((role, reason), 0) + row.header[cell]
+            used = process_usage(row.header[PID])
+            if used is not None:
+                gauges.set("gslb_process_resident_memory_bytes", used.resident_bytes, **who)
+                gauges.set("gslb_process_cpu_seconds_total", used.cpu_s, **who)
+                gauges.set("gslb_process_open_fds", used.open_files, **who)
+        for (role, reason), count in replaced.items():
+            gauges.set("gslb_worker_restarts_total", count, role=role, reason=reason)
 
 
-__all__ = ["ConfigError", "View"]
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the kernel says of a process."""
+
+    resident_bytes: int
+    cpu_s: float
+    open_files: int
+
+
+def process_usage(pid: int) -> Usage | None:
+    """Reads /proc (Linux); None for a process that is gone."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        files = sum(1 for _ in (folder / "fd").iterdir())
+    except (OSError, IndexError):
+        return None
+    ticks = int(fields[11]) + int(fields[12])  # utime and stime: fields 14 and 15 of proc(5), 1-based
+    return Usage(int(fields[21]) * resource.getpagesize(), ticks / os.sysconf("SC_CLK_TCK"), files)
