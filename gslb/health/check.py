@@ -1,0 +1,59 @@
+"""What a check is: options that say what to ask and judge the reply, and the registry that finds it by name.
+
+A check is one file in `checks/`: a frozen dataclass whose fields are its options, registered under the name that
+configuration (`type`), metrics and docs use. It judges purely; `runner.py` does its I/O.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from gslb.registry import Registry
+
+# No check sees more of a body than this, so none may look for more.
+BODY_MAX_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send once connected: an HTTP request without a body, its path relative to the target."""
+
+    method: str
+    path: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back in time; of a bare connection, nothing but that it stood. `body` is cut at BODY_MAX_BYTES."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)  # names in lower case
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The verdict on one probe, and one line that says why."""
+
+    ok: bool
+    why: str
+
+
+class Check(Protocol):
+    """One way to tell whether a server is up: a frozen dataclass whose fields are its options.
+
+    A refused connection, a timeout or a broken reply is a failure without asking the check.
+    """
+
+    name: ClassVar[str]
+
+    def request(self) -> Request | None:
+        """What to send; None: that the connection stands is the whole probe."""
+
+    def judge(self, reply: Reply) -> Result:
+        """The verdict on a whole reply that came in time."""
+
+
+CHECKS: Registry[Any] = Registry("check", "gslb.health.checks")

@@ -1,0 +1,1 @@
+"""The health checks, one file each; `health.check.CHECKS` finds them by name."""

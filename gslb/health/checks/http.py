@@ -1,0 +1,71 @@
+"""http: a server is up if it answers one request with an expected status and, if asked for, an expected body.
+
+Redirects are answers, not followed (RFC 9110 §15.4 leaves that to the client): what lies behind one isn't this server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gslb.health.check import BODY_MAX_BYTES, CHECKS, Reply, Request, Result
+
+TEXT_MAX = 1024
+_RANGES = re.compile(r"\s*\d{3}(-\d{3})?\s*(,\s*\d{3}(-\d{3})?\s*)*").fullmatch
+_PATH = re.compile(r"/[\x21\x22\x24-\x7e]*").fullmatch
+_HOST = re.compile(r"[A-Za-z0-9._~:\[\]-]*").fullmatch
+_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+@CHECKS.register("http")
+@dataclass(frozen=True, slots=True)
+class HttpCheck:
+    """One request, judged by its status and body.
+
+    Attributes:
+        path: the target, with a query if need be.
+        method: GET, HEAD or OPTIONS.
+        expect: statuses that are fine: `200`, `200-299` or several of these with commas.
+        host: the Host field; "" is the server's own address.
+        body: text that the first 64 KiB of the body must hold; "" is any body.
+    """
+
+    path: str = "/"
+    method: str = "GET"
+    expect: str = "200-399"
+    host: str = ""
+    body: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for options that can't be meant, in words for the person who wrote them."""
+        if not _PATH(self.path) or len(self.path) > TEXT_MAX:
+            raise ValueError(f"path {self.path!r} is not a path: write it as /health, without spaces or a fragment")
+        if self.method not in _METHODS:
+            raise ValueError(f"method {self.method!r} is not one of {', '.join(_METHODS)}")
+        if not isinstance(self.expect, str) or not _RANGES(self.expect):
+            raise ValueError(f"expect {self.expect!r} is no list of statuses: write it as 200-299 or 200,204")
+        if any(not 100 <= low <= high <= 599 for low, high in self.ranges()):
+            raise ValueError(f"expect {self.expect!r}: statuses go from 100 to 599, the lower one first")
+        if not _HOST(self.host) or len(self.host) > TEXT_MAX:
+            raise ValueError(f"host {self.host!r} is not a host name")
+        if len(self.body) > TEXT_MAX:
+            raise ValueError(f"body is longer than {TEXT_MAX} characters")
+        if self.body and self.method == "HEAD":
+            raise ValueError("body can't be looked for with method HEAD, whose answers have none")
+
+    def ranges(self) -> tuple[tuple[int, int], ...]:
+        """`expect` as pairs of first and last status."""
+        parts = (part.strip().partition("-") for part in self.expect.split(","))
+        return tuple((int(low), int(high or low)) for low, _, high in parts)
+
+    def request(self) -> Request | None:
+        """See Check."""
+        return Request(self.method, self.path, {"Host": self.host} if self.host else {})
+
+    def judge(self, reply: Reply) -> Result:
+        """See Check."""
+        if not any(low <= reply.status <= high for low, high in self.ranges()):
+            return Result(False, f"status {reply.status}, expected {self.expect}")
+        if self.body and self.body.encode() not in reply.body[:BODY_MAX_BYTES]:
+            return Result(False, f"status {reply.status}, but the body lacks {self.body[:40]!r}")
+        return Result(True, f"status {reply.status}")

@@ -1,0 +1,93 @@
+"""From results of checks to a state, without flapping: rise, fall and ok. Pure; control keeps one per target.
+
+              1 success                          fall failures (they add up)
+    UNKNOWN ─────────────> UP  ────────────────────────────────────────────> DOWN
+       │                    ^  `ok` successes in a row forget the failures     │ ^
+       │                    └──────────────────────────────────────────────────┘ │
+       │                              rise successes in a row                    │
+       └─────────────────────────────────────────────────────────────────────────┘
+                                  fall failures in a row
+
+gdnsd's rule (its `ok_thresh`): while up, failures add up even when successes come between them, and only `ok`
+successes in a row clear them, so that a target that fails every second check goes down instead of staying in doubt.
+Coming back takes `rise` successes in a row: with 10 of them, a check that fails half the time comes back about once
+in 2,000 checks. The first result decides quickly, as gdnsd's does: a starting node must answer; but a first failure
+alone takes nobody out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gslb.model import State
+
+OK_DEFAULT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """In a state: which results count towards which next state, and what the others do to the count."""
+
+    counts: bool  # the result that is counted
+    limit: Literal["one", "rise", "fall"]  # how many of them
+    next: State
+    cleared_by: Literal["any", "ok"]  # one opposite result, or `ok` in a row
+
+
+_TABLE: dict[State, tuple[_Rule, ...]] = {
+    State.UNKNOWN: (
+        _Rule(True, "one", State.UP, "any"),
+        _Rule(False, "fall", State.DOWN, "any"),
+    ),
+    State.UP: (_Rule(False, "fall", State.DOWN, "ok"),),
+    State.DOWN: (_Rule(True, "rise", State.UP, "any"),),
+}
+
+
+class Tracker:
+    """The state of one target as one observer's checks show it: UNKNOWN, UP or DOWN."""
+
+    __slots__ = ("_counts", "_limits", "_ok", "_row", "since", "state")
+
+    def __init__(self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN) -> None:
+        """See the module; each number is at least 1. `initial` is UNKNOWN, UP or DOWN."""
+        self._limits = {"one": 1, "rise": max(1, rise), "fall": max(1, fall)}
+        self._ok = max(1, ok)
+        self._enter(initial, 0.0)
+
+    def _enter(self, state: State, now: float) -> None:
+        self.state = state
+        self.since = now
+        self._counts = [0] * len(_TABLE[state])
+        self._row = 0  # equal results in a row that might clear a count
+
+    def observe(self, success: bool, now: float) -> State | None:
+        """Counts one result. Returns the new state if this changed it; `now` then becomes `since`."""
+        for index, rule in enumerate(_TABLE[self.state]):
+            if success is rule.counts:
+                self._row = 0
+                self._counts[index] += 1
+                if self._counts[index] >= self._limits[rule.limit]:
+                    self._enter(rule.next, now)
+                    return rule.next
+            elif self._counts[index]:
+                self._row += 1
+                if rule.cleared_by == "any" or self._row >= self._ok:
+                    self._counts[index] = self._row = 0
+        return None
+
+    @property
+    def changing(self) -> bool:
+        """In doubt: something counts towards another state, or nothing is known yet. Check at the fast interval."""
+        return self.state is State.UNKNOWN or any(self._counts)
+
+    def changes_in(self, interval_s: float) -> float | None:
+        """Seconds to the soonest change if checks go on every `interval_s`; None while nothing moves.
+
+        A time to live must not outlast it (gdnsd clamps its TTLs in this way).
+        """
+        if not self.changing:
+            return None
+        rules = zip(_TABLE[self.state], self._counts, strict=True)
+        return min(self._limits[rule.limit] - count for rule, count in rules) * interval_s

@@ -1,0 +1,41 @@
+"""What every check promises, run for all that are registered."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.errors import UnknownName
+from gslb.health.check import CHECKS, Reply, Request, Result
+
+pytestmark = pytest.mark.parametrize("name", sorted(CHECKS.known()))
+REPLIES = st.builds(
+    Reply, st.integers(100, 999), st.dictionaries(st.text(max_size=5), st.text(max_size=5)), st.binary(max_size=80)
+)
+
+
+def test_defaults_are_enough_and_equal_options_are_equal(name):
+    """Equal options make equal checks: that is how probes are shared between pools."""
+    one, two = CHECKS.get(name)(), CHECKS.get(name)()
+    assert one == two
+    assert hash(one) == hash(two)
+    assert one.name == name
+
+
+def test_request_is_nothing_or_one_without_a_body(name):
+    request = CHECKS.get(name)().request()
+    assert request is None or (isinstance(request, Request) and request.path.startswith("/"))
+
+
+@given(REPLIES)
+def test_judges_any_reply_purely(name, reply):
+    check = CHECKS.get(name)()
+    verdict = check.judge(reply)
+    assert isinstance(verdict, Result)
+    assert verdict.why
+    assert "\n" not in verdict.why
+    assert verdict == check.judge(reply)
+
+
+def test_a_typo_is_told_with_what_is_known(name):
+    with pytest.raises(UnknownName, match=f"did you mean '{name}'"):
+        CHECKS.get(name + "x")

@@ -1,0 +1,148 @@
+"""What an observer knows of every region: blindness, stale words, peers, restarted nodes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.health.quorum import OwnWord
+from gslb.health.regions import FRESH_S, ProbeOptions, Regions, own_word
+from gslb.model import State
+
+NAMES = ("eu", "us", "ap")
+
+
+def picture(rise=2, fall=3):
+    made = Regions("edge-1", ProbeOptions())
+    made.configure(NAMES, ProbeOptions(rise=rise, fall=fall))
+    return made
+
+
+def probe(regions, now, **ok):
+    for name, good in ok.items():
+        regions.probed(name, good, "200" if good else "refused", None, now)
+
+
+def states(regions, now):
+    return {name: status.state.value for name, status in regions.judge(now).items()}
+
+
+def healthy(now=0.0):
+    regions = picture()
+    for turn in range(3):
+        probe(regions, now + turn, eu=True, us=True, ap=True)
+    assert set(states(regions, now + 2).values()) == {"up"}
+    return regions
+
+
+def test_nothing_is_known_at_first():
+    assert set(states(picture(), 0).values()) == {"unknown"}
+
+
+def test_one_region_that_fails_goes_down_and_comes_back():
+    regions = healthy()
+    for turn in range(3, 6):
+        probe(regions, turn, eu=False, us=True, ap=True)
+    assert states(regions, 6) == {"eu": "down", "us": "up", "ap": "up"}
+    assert not regions.isolated
+    for turn in range(6, 8):
+        probe(regions, turn, eu=True, us=True, ap=True)
+    assert states(regions, 8)["eu"] == "up"
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=1, max_size=30))
+def test_a_node_that_sees_nothing_keeps_the_last_good_state_in_whatever_order_probes_fail(order):
+    """Never 2: blindness is evidence about the node. The failures of a cut-off node come one region after another."""
+    regions = healthy()
+    failed = set()
+    for turn, name in enumerate((*NAMES, *order, *NAMES * 4), 3):
+        probe(regions, turn * 0.1, **{name: False})
+        failed.add(name)
+        now_states = states(regions, turn * 0.1)
+        if len(failed) == len(NAMES):
+            assert regions.isolated
+            assert set(now_states.values()) == {"up"}
+
+
+def test_last_good_remembers_who_was_down_before_blindness():
+    regions = healthy()
+    for turn in range(3, 7):
+        probe(regions, turn, eu=False, us=True, ap=True)
+        states(regions, turn)
+    for turn in range(7, 12):
+        probe(regions, turn, eu=False, us=False, ap=False)
+    assert states(regions, 12) == {"eu": "down", "us": "up", "ap": "up"}
+
+
+def test_a_peer_that_sees_something_up_ends_the_doubt():
+    """All my probes fail, a fresh peer sees us and ap up: I am not blind alone, and eu is down by quorum."""
+    regions = healthy()
+    for turn in range(3, 7):
+        probe(regions, turn, eu=False, us=False, ap=False)
+        regions.viewed("edge-2", 1, turn, {"regions": {"eu": "down", "us": "up", "ap": "up"}}, turn)
+    assert states(regions, 6) == {"eu": "down", "us": "up", "ap": "up"}
+    assert not regions.isolated
+
+
+def test_a_single_witness_takes_nothing_down_while_a_peer_sees_it_up():
+    regions = healthy()
+    for turn in range(3, 8):
+        probe(regions, turn, eu=False, us=True, ap=True)
+        regions.viewed("edge-2", 1, turn, {"regions": {"eu": "up", "us": "up", "ap": "up"}}, turn)
+    assert states(regions, 7)["eu"] == "up"
+    assert states(regions, 7 + FRESH_S + 1)["eu"] == "down"  # the peer fell silent
+
+
+def test_a_repeated_or_older_report_refreshes_nothing_and_a_restarted_node_is_newer():
+    regions = healthy()
+    regions.heard("eu/a", 5, 10, {"region": "eu", "state": "no_servers"}, 3.0)
+    assert states(regions, 3.0)["eu"] == "down"
+    regions.heard("eu/a", 5, 10, {"region": "eu", "state": "no_servers"}, 3.0 + FRESH_S)
+    regions.heard("eu/a", 4, 99, {"region": "eu", "state": "no_servers"}, 3.0 + FRESH_S)
+    assert states(regions, 3.1 + FRESH_S)["eu"] == "up"
+    regions.heard("eu/a", 6, 1, {"region": "eu", "state": "draining"}, 3.1 + FRESH_S)
+    assert states(regions, 3.1 + FRESH_S)["eu"] == "draining"
+
+
+def test_one_node_of_a_region_that_can_serve_is_enough():
+    regions = healthy()
+    regions.heard("eu/a", 1, 1, {"region": "eu", "state": "no_servers"}, 3.0)
+    regions.heard("eu/b", 1, 1, {"region": "eu", "state": "up"}, 3.0)
+    assert regions.word("eu", 3.0) is OwnWord.UP
+    assert states(regions, 3.0)["eu"] == "up"
+
+
+def test_a_probes_body_carries_the_regions_own_word():
+    regions = healthy()
+    regions.probed("us", True, "200", json.dumps({"state": "draining"}).encode(), 3.0)
+    assert states(regions, 3.0)["us"] == "draining"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"7", b'{"state": "fine"}', b'{"state": 7}', b"\xff", b"null"])
+def test_a_body_that_is_not_ours_says_nothing(body):
+    assert own_word(body) is None
+
+
+@given(st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text(max_size=5)), st.integers(), st.integers())
+def test_broken_reports_change_nothing(payload, incarnation, sequence):
+    regions = healthy()
+    regions.heard("x", incarnation, sequence, payload, 3.0)
+    regions.viewed("x", incarnation, sequence, {"regions": payload}, 3.0)
+    regions.viewed("x", incarnation, sequence + 1, payload, 3.0)
+    assert set(states(regions, 3.0).values()) == {"up"}
+
+
+def test_a_new_configuration_keeps_what_is_known_of_those_that_stay():
+    regions = healthy()
+    regions.configure(("us", "sa"), ProbeOptions(rise=2, fall=3))
+    assert states(regions, 3) == {"us": "up", "sa": "unknown"}
+
+
+def test_evidence_names_its_age_and_source():
+    regions = healthy()
+    regions.viewed("edge-2", 1, 1, {"regions": {"eu": "up"}}, 2.0)
+    found = regions.evidence(4.0)["eu"]
+    assert found["probe"] == {"says": "up: 200", "age_s": 2.0}
+    assert found["view of edge-2"]["says"] == "up"
+    assert regions.own_view() == dict.fromkeys(NAMES, State.UP)

@@ -1,0 +1,106 @@
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.health.tracker import Tracker
+from gslb.model import State
+
+UP, DOWN, UNKNOWN = State.UP, State.DOWN, State.UNKNOWN
+
+
+def feed(tracker: Tracker, results: str) -> list[State | None]:
+    """`+` is a success, `-` a failure."""
+    return [tracker.observe(result == "+", float(now)) for now, result in enumerate(results)]
+
+
+@pytest.mark.parametrize(
+    ("initial", "results", "state"),
+    [
+        (UNKNOWN, "+", UP),
+        (UNKNOWN, "--", UNKNOWN),
+        (UNKNOWN, "---", DOWN),
+        (UNKNOWN, "--+", UP),
+        (UP, "--", UP),
+        (UP, "---", DOWN),
+        (UP, "-+-+-", DOWN),  # failures add up although successes come between them
+        (UP, "--++++-", DOWN),  # four successes don't clear them …
+        (UP, "--+++++-", UP),  # … five in a row do (ok=5)
+        (DOWN, "+", DOWN),
+        (DOWN, "++", UP),
+        (DOWN, "+-+", DOWN),
+        (DOWN, "+-++", UP),
+    ],
+)
+def test_table(initial, results, state):
+    tracker = Tracker(rise=2, fall=3, ok=5, initial=initial)
+    feed(tracker, results)
+    assert tracker.state is state
+
+
+def test_says_the_new_state_once_and_since_when():
+    tracker = Tracker(rise=2, fall=2)
+    assert feed(tracker, "+--++") == [UP, None, DOWN, None, UP]
+    assert tracker.since == 4.0
+
+
+@pytest.mark.parametrize(
+    ("initial", "results", "seconds"),
+    [(UNKNOWN, "", 1), (UP, "", None), (UP, "-", 2), (UP, "-+", 2), (UP, "--", 1), (DOWN, "", None), (DOWN, "+", 9)],
+)
+def test_the_soonest_change(initial, results, seconds):
+    tracker = Tracker(rise=10, fall=3, initial=initial)
+    feed(tracker, results)
+    assert tracker.changes_in(0.5) == (seconds and seconds * 0.5)
+    assert tracker.changing is (seconds is not None)
+
+
+@given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 12), st.text("+-", max_size=200))
+def test_against_gdnsd(rise, fall, ok, results):
+    """gdnsd's mon_state_updater, transcribed, from its first result on."""
+    tracker = Tracker(rise, fall, ok, initial=UP)
+    up, failures, successes = True, 0, 0
+    for result in results:
+        if not up:
+            successes = successes + 1 if result == "+" else 0
+            if successes == rise:
+                up, failures, successes = True, 0, 0
+        elif result == "+":
+            if failures:
+                successes += 1
+                if successes == ok:
+                    failures = successes = 0
+        else:
+            successes, failures = 0, failures + 1
+            if failures == fall:
+                up, failures, successes = False, 0, 0
+        tracker.observe(result == "+", 0.0)
+        assert (tracker.state is UP) == up
+
+
+@given(st.text("+-", max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_no_change_comes_sooner_than_said(results, rise, fall):
+    tracker = Tracker(rise, fall)
+    for i in range(len(results)):
+        soonest, ahead = tracker.changes_in(1.0), Tracker(rise, fall)
+        feed(ahead, results[:i])
+        for step, result in enumerate(results[i:], start=1):
+            if ahead.observe(result == "+", 0.0) is not None:
+                assert soonest is None or soonest <= step
+                break
+        tracker.observe(results[i] == "+", 0.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_probe_that_fails_half_the_time_hardly_flips(seed):
+    """REFERENCE's figures: 10 minutes at 1 s; rise 10 a transition or so, rise 2 dozens."""
+    rng = random.Random(seed)
+    results = ["+-"[rng.random() < 0.5] for _ in range(600)]
+
+    def flips(rise: int) -> int:
+        tracker = Tracker(rise, fall=3, initial=UP)
+        return sum(state is not None for state in feed(tracker, "".join(results)))
+
+    assert flips(10) <= 5
+    assert flips(2) >= 20
