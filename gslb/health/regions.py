@@ -91,10 +91,12 @@ class Regions:
     def heard(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
         """A region node's heartbeat from the shared store."""
         name, state = payload.get("region"), payload.get("state")
-        if name not in self.seen or not self.freshness.seen(f"region {node}", incarnation, sequence, now):
+        if not isinstance(name, str) or name not in self.seen:
             return
-        words = self.words.setdefault(str(name), {})
-        if state in set(OwnWord) and (node in words or len(words) < PEERS_MAX):
+        if not self.freshness.seen(f"region {node}", incarnation, sequence, now):
+            return
+        words = self.words.setdefault(name, {})
+        if isinstance(state, str) and state in set(OwnWord) and (node in words or len(words) < PEERS_MAX):
             words[node] = Word(OwnWord(state), now)
 
     def viewed(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
@@ -105,7 +107,9 @@ class Regions:
             states = payload.get("regions")
             if isinstance(states, Mapping):
                 known = set(State)
-                self.views[node] = {str(k): State(v) for k, v in states.items() if v in known}
+                self.views[node] = {
+                    str(name): State(value) for name, value in states.items() if isinstance(value, str) and value in known
+                }
 
     # ------------------------------------------------------------ judgement out
     def own_view(self) -> dict[str, State]:

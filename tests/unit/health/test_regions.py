@@ -124,7 +124,14 @@ def test_a_body_that_is_not_ours_says_nothing(body):
     assert own_word(body) is None
 
 
-@given(st.dictionaries(st.text(max_size=4), st.none() | st.integers() | st.text(max_size=5)), st.integers(), st.integers())
+anything = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2) | st.just({"a": []})
+
+
+@given(
+    st.dictionaries(st.sampled_from(["region", "state", "regions", "eu"]), anything | st.just("eu")),
+    st.integers(),
+    st.integers(),
+)
 def test_broken_reports_change_nothing(payload, incarnation, sequence):
     regions = healthy()
     regions.heard("x", incarnation, sequence, payload, 3.0)
