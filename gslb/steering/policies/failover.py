@@ -25,11 +25,11 @@ class Failover:
         """Every region that the options name."""
         return frozenset(self.order)
 
-    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:  # noqa: ARG002 - protocol
+    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:
         """Looks at no location."""
         return None
 
-    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:  # noqa: ARG002 - protocol
+    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:
         """All candidates, in the order."""
         ranks: dict[str, int] = {}
         for rank, name in enumerate(self.order):

@@ -61,7 +61,7 @@ class Geo:
         )
         return frozenset(name for rule in rules for name in rule)
 
-    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Levels:  # noqa: ARG002 - protocol
+    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Levels:
         """The rules that match `location`."""
         if location is None:
             return ("", "", "")
@@ -72,7 +72,7 @@ class Geo:
             location.continent if location.continent in self.continents else "",
         )
 
-    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:  # noqa: ARG002 - protocol
+    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:
         """The candidates of the winning rule."""
         by_name = {candidate.region.name: candidate for candidate in candidates}
         for rule, names in self._rules(cast("Levels", view)):

@@ -25,11 +25,11 @@ class Limit:
     regions: Annotated[int, Ge(1), Le(8)] = 1
     addresses: Annotated[int, Ge(1), Le(8)] = 8
 
-    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:  # noqa: ARG002 - protocol
+    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:
         """Looks at no location."""
         return None
 
-    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:  # noqa: ARG002 - protocol
+    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:
         """The first `regions` of the candidates."""
         kept = self.regions
         notes = tuple(

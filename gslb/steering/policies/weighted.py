@@ -40,11 +40,11 @@ class Weighted:
         """Every region that the options name."""
         return frozenset(self.weights)
 
-    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:  # noqa: ARG002 - protocol
+    def classify(self, location: Location | None, regions: tuple[Region, ...]) -> Hashable:
         """Looks at no location."""
         return None
 
-    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:  # noqa: ARG002 - protocol
+    def apply(self, candidates: tuple[Candidate, ...], view: Hashable, client: Client) -> Sifted:
         """All candidates, those with weight in this client's order or in turns, then those without."""
         weights = [self.weights.get(candidate.region.name, 1) for candidate in candidates]
         total = sum(weights)
