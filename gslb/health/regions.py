@@ -13,7 +13,6 @@ from typing import Any
 
 from gslb.health.quorum import Freshness, OwnWord, judge
 from gslb.health.tracker import Tracker
-
 from gslb.model import RegionStatus, State
 
 BODY_MAX_BYTES = 4096
@@ -73,7 +72,7 @@ class Regions:
         }
         for known in (self.words, self.good):
             for name in known.keys() - set(names):
-                del known[name]  # type: ignore[attr-defined]  # both are dicts by region name
+                del known[name]
 
     # ------------------------------------------------------------ evidence in
     def probed(self, name: str, ok: bool, why: str, body: bytes | None, now: float) -> None:
@@ -108,7 +107,7 @@ class Regions:
             if isinstance(states, Mapping):
                 known = set(State)
                 self.views[node] = {
-                    str(name): State(value) for name, value in states.items() if isinstance(value, str) and value in known
+                    str(name): State(word) for name, word in states.items() if isinstance(word, str) and word in known
                 }
 
     # ------------------------------------------------------------ judgement out
