@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""What gslb costs beside its peers, in one run on one machine: `make bench`, or this file with the options below.
+
+The measured server is pinned to core 0, the load and the backends to core 1. A figure is CPU time per query or
+request of the process that does the work (gslb's data worker, nginx's worker, all of gdnsd and HAProxy). The runs
+of a row take turns (gslb, peer, gslb, peer, …) and its figure is the median of three. Every answer is checked: a row
+with wrong answers is "not measured". Exit code 0 when everything could be measured, also where a bar is missed
+(`--strict` makes that 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from types import FrameType
+
+import dnsload
+import load
+import peers
+import picking
+import table
+from load import Sample
+from machine import NotMeasuredError, Processes, unshared_mib
+from subject import PLACES, SERVICE, Node, Subject, fetch
+from table import Row
+
+from gslb.shipped import geo_database
+
+ROUNDS = 3
+MANY_SERVERS = 10_000
+GROUPS = ("dns", "http", "pick", "start", "memory")
+
+Run = Callable[[], Sample]
+Servers = tuple[int, int, int]  # the backends' ports
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for."""
+
+    groups: tuple[str, ...]
+    seconds: int
+    with_powerdns: bool
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    sys.stderr.write(f"bench: {text}\n")
+
+
+def attempt(what: str, unit: str, measure: Callable[[], Row]) -> Row:
+    """The row, or one that says why there is none."""
+    say(what)
+    try:
+        return measure()
+    except (NotMeasuredError, subprocess.TimeoutExpired, OSError) as error:
+        return Row(what, unit, error=str(error))
+
+
+def beside(what: str, ours: Run, theirs: dict[str, Run], bar: float | None) -> list[Row]:
+    """CPU time per answer: one row a peer, with the bar on the first; the runs take turns."""
+    samples: dict[str, list[Sample]] = {"gslb": [], **{name: [] for name in theirs}}
+
+    def measure() -> Row:
+        for _ in range(ROUNDS):
+            for name, run in {"gslb": ours, **theirs}.items():
+                samples[name].append(run())
+        return row(next(iter(theirs)), bar)
+
+    def row(peer: str, bar: float | None) -> Row:
+        cpu = {name: [one.cpu_us for one in runs] for name, runs in samples.items()}
+        middle = {name: statistics.median(values) for name, values in cpu.items()}
+        details = {f"{name} cpu_us": cpu[name] for name in ("gslb", peer)}
+        details |= {f"{name} rate": [one.rate for one in samples[name]] for name in ("gslb", peer)}
+        details |= {f"{name} busy": [one.busy for one in samples[name]] for name in ("gslb", peer)}
+        return Row(what, "µs", middle["gslb"], peer, middle[peer], bar, details=details)
+
+    first = attempt(what, "µs", measure)
+    return [first] if first.error else [first, *(row(peer, None) for peer in list(theirs)[1:])]
+
+
+# ---------------------------------------------------------------- the groups
+def dns_rows(options: Options, processes: Processes, edge: Node) -> Iterator[Row]:
+    """Steered answers beside gdnsd, and beside PowerDNS's Lua if asked for."""
+    gdnsd, folder, seconds = peers.gdnsd(processes), processes.folder, options.seconds
+    queries = folder / "queries"
+    queries.write_text(f"{SERVICE} A\n")
+
+    def warm(pids: tuple[int, ...], port: int) -> Run:
+        return lambda: load.dnsperf(pids, port, queries, seconds)
+
+    def varied(pids: tuple[int, ...], port: int, kind: str) -> Run:
+        return lambda: load.resolvers(pids, port, folder / kind, seconds)
+
+    yield from beside("DNS steered A, warm", warm(edge.pids, edge.dns), {"gdnsd": warm(gdnsd.pids, gdnsd.port)}, 2.0)
+    for kind, what in (("subnets", "DNS random ECS subnets"), ("resolvers", "DNS a mix as resolvers send it")):
+        dnsload.save(folder / kind, dnsload.packets(SERVICE, kind))
+        theirs = {"gdnsd": varied(gdnsd.pids, gdnsd.port, kind)}
+        yield from beside(what, varied(edge.pids, edge.dns, kind), theirs, 2.5)
+    if options.with_powerdns:
+        pdns = peers.powerdns(processes, geo_database())
+        theirs = {pdns.name: warm(pdns.pids, pdns.port)}
+        yield from beside("DNS steered A, warm", warm(edge.pids, edge.dns), theirs, 1 / 20)
+
+
+def http_rows(options: Options, processes: Processes, region: Node, edge: Node, servers: Servers) -> Iterator[Row]:
+    """The proxy beside nginx and HAProxy, the front door beside nginx's `return 302`."""
+    proxy, redirect = peers.nginx(processes, servers)
+    haproxy = peers.haproxy(processes, servers)
+    for port in (region.http, proxy.port, haproxy.port):
+        if fetch(f"http://127.0.0.1:{port}/", SERVICE)[:2] != (HTTPStatus.OK, peers.BODY.encode()):
+            raise NotMeasuredError(f"port {port} does not pass the backends' body on")
+
+    def small(pids: tuple[int, ...], port: int, *head: str) -> Run:
+        return lambda: load.wrk(pids, f"http://127.0.0.1:{port}/", SERVICE, options.seconds, head=head)
+
+    def large(pids: tuple[int, ...], port: int) -> Run:
+        return lambda: load.wrk(pids, f"http://127.0.0.1:{port}/1m", SERVICE, options.seconds, connections=16)
+
+    others = (proxy, haproxy)
+    yield from beside(
+        "HTTP proxy, small body", small(region.pids, region.http), {p.name: small(p.pids, p.port) for p in others}, 1.5
+    )
+    yield from beside(
+        "HTTP proxy, browser-like heads",
+        small(region.pids, region.http, *load.BROWSER_HEAD),
+        {p.name: small(p.pids, p.port, *load.BROWSER_HEAD) for p in others},
+        1.8,
+    )
+    bodies = beside(
+        "HTTP proxy, 1 MiB bodies", large(region.pids, region.http), {proxy.name: large(proxy.pids, proxy.port)}, None
+    )
+    yield from bodies
+    yield throughput(bodies[0])
+    status, _, location = fetch(f"http://127.0.0.1:{edge.http}/a?b=c", SERVICE)
+    if status != HTTPStatus.FOUND or not location.endswith("/a?b=c"):
+        raise NotMeasuredError(f"the front door answers {status} {location!r}")
+    theirs = {"nginx 302": small(redirect.pids, redirect.port)}
+    yield from beside("front door redirect", small(edge.pids, edge.http), theirs, 2.5)
+
+
+def throughput(bodies: Row) -> Row:
+    """MiB a second from the same runs of 1 MiB bodies."""
+    what = "HTTP proxy, 1 MiB bodies: throughput"
+    if bodies.error:
+        return Row(what, "MiB/s", error=bodies.error)
+    ours, theirs = (statistics.median(bodies.details[f"{name} rate"]) for name in ("gslb", bodies.peer))
+    return Row(what, "MiB/s", ours, bodies.peer, theirs, 0.8, at_least=True)
+
+
+def pick_rows() -> Iterator[Row]:
+    """Every algorithm at 10 and at 10,000 servers."""
+    for name in picking.algorithms():
+        for count, bar in ((10, 2.0), (MANY_SERVERS, 4.0)):
+            what = f"picking, {name}, {count:,} servers"
+
+            def measure(name: str = name, count: int = count, bar: float = bar, what: str = what) -> Row:
+                cost = picking.dearest(name, count)
+                return Row(what, "µs", cost.pick_us, bar=bar, details={"with started and ended": [cost.turn_us]})
+
+            yield attempt(what, "µs", measure)
+
+
+def memory_rows(options: Options, subject: Subject) -> Iterator[Row]:
+    """A region's worker with many servers configured, after some load."""
+    what = f"memory of a worker, {MANY_SERVERS:,} servers: unshared"
+    proportional: list[float] = []
+
+    def measure() -> Row:
+        node = subject.large_region(MANY_SERVERS)
+        load.wrk(node.pids, f"http://127.0.0.1:{node.http}/", SERVICE, options.seconds)
+        uss, pss = unshared_mib(node.worker)
+        proportional.append(pss)
+        return Row(what, "MiB", uss, bar=90)
+
+    yield attempt(what, "MiB", measure)
+    for value in proportional:
+        yield Row("the same, its share of what is shared counted", "MiB", value)
+
+
+# ---------------------------------------------------------------- the run
+def start_edge(options: Options, processes: Processes, subject: Subject) -> tuple[Node, list[Row]]:
+    """Starts the edge as often as its start is measured; the last one stays."""
+    times, rounds = [], ROUNDS if "start" in options.groups else 1
+    for number in range(rounds):
+        say(f"start of the edge, {number + 1} of {rounds}")
+        edge, took_s = subject.edge()
+        times.append(took_s)
+        if number + 1 < rounds:
+            processes.stop(edge.process)
+    row = Row("start to the first right answer", "s", statistics.median(times), bar=1.0, details={"s": times})
+    return edge, [row] if "start" in options.groups else []
+
+
+def run(options: Options, processes: Processes) -> Iterator[Row]:
+    """Every asked row."""
+    if "pick" in options.groups:
+        yield from pick_rows()
+    if set(options.groups) <= {"pick"}:
+        return
+    servers = peers.backends(processes)
+    say(f"gslb: {len(PLACES)} regions")
+    subject = Subject(processes, processes.folder / "gslb", servers)
+    region = subject.regions()
+    edge, rows = start_edge(options, processes, subject)
+    yield from rows
+    if "dns" in options.groups:
+        yield from dns_rows(options, processes, edge)
+    if "http" in options.groups:
+        yield from http_rows(options, processes, region, edge, servers)
+    if "memory" in options.groups:
+        yield from memory_rows(options, subject)
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(GROUPS), help="comma-separated of: %(default)s")
+    parser.add_argument("--seconds", type=int, default=3, help="of each run (%(default)s)")
+    parser.add_argument("--pdns", action="store_true", help="also PowerDNS Lua (needs pdns-server, pdns-backend-geoip)")
+    parser.add_argument("--json", action="store_true", help="print JSON with every run")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
+    asked = parser.parse_args()
+    asked.only = tuple(asked.only.split(","))
+    if unknown := set(asked.only) - set(GROUPS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(GROUPS)}")
+    return asked
+
+
+def interrupted(number: int, frame: FrameType | None) -> None:
+    """TERM unwinds as Ctrl-C does, so that everything started is ended."""
+    del frame
+    sys.exit(128 + number)
+
+
+def main() -> int:
+    """Runs, prints, and returns the exit code."""
+    asked = parsed()
+    signal.signal(signal.SIGTERM, interrupted)
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    needed = ["taskset", "gdnsd", "nginx", "haproxy", "dnsperf", "wrk"] + ["pdns_server"] * asked.pdns
+    if missing := [tool for tool in needed if shutil.which(tool) is None]:
+        say(f"missing: {', '.join(missing)}; `make bench` installs all but pdns_server")
+        return 2
+    if os.cpu_count() == 1:
+        say("one core: server and load share it, so the figures include each other's interference")
+    rows: list[Row] = []
+    started = time.monotonic()
+    options = Options(asked.only, asked.seconds, asked.pdns)
+    with tempfile.TemporaryDirectory(prefix="gslb-bench-") as name, Processes(Path(name)) as processes:
+        Path(name).chmod(0o755)  # nginx's worker is another user
+        try:
+            rows.extend(run(options, processes))
+        except NotMeasuredError as error:
+            rows.append(Row("the rest", "", error=str(error)))
+    sys.stdout.write((table.as_json(rows) if asked.json else table.as_text(rows)) + "\n")
+    say(f"took {time.monotonic() - started:.0f} s")
+    wanted = {"not measured", "missed"} if asked.strict else {"not measured"}
+    return 1 if any(row.verdict in wanted for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
