@@ -1,0 +1,239 @@
+"""The regional HTTP/1.1 proxy: what its connections share, new Worlds, connecting, the sweep, draining.
+
+A data worker makes one `Proxy` inside its event loop and gives `protocol` to `create_server`. The requests themselves
+are `client.py` (client's side) and `upstream.py` (server's side); what is forwarded is `forward.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from gslb.balancing.pool import PoolState
+from gslb.balancing.routes import Router
+from gslb.errors import HttpError
+from gslb.http.client import CONNECTING, Client
+from gslb.http.replies import region_word
+from gslb.http.upstream import CLOSED, CONNECTIONS_PER_SERVER_MAX, IDLE_PER_SERVER_MAX, Link, Upstream
+from gslb.model import Balancer, Plan, Pool, Status, World
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gslb.model import State
+
+CLIENTS_MAX = 65_536
+SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
+
+
+class PoolLinks:
+    """One pool: which server is next, and the connections to each."""
+
+    __slots__ = ("links", "state")
+
+    def __init__(self, state: PoolState) -> None:
+        self.state = state
+        self.links: dict[str, Link] = {}  # by server id
+
+
+class Proxy:
+    """One worker's proxy. Everything here happens in its event loop."""
+
+    def __init__(self, plan: Plan, counters: object, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`plan.balancer` must be there; `clock` gives monotonic seconds. Needs a running event loop."""
+        assert plan.balancer is not None
+        self.loop = asyncio.get_running_loop()
+        self.counters = counters
+        self.clock = clock
+        self.clients: set[Client] = set()
+        self.pools: dict[str, PoolLinks] = {}
+        self.draining = False
+        self.number = 0  # of the last request; with the prefix it is the request's id
+        self.id_prefix = os.urandom(6).hex().encode() + b"-"
+        self._links: dict[tuple[str, int], Link] = {}
+        self._connects: set[asyncio.Task[None]] = set()
+        self._world = World(plan, Status())
+        self.swap(self._world)
+        self._sweep()
+
+    # ------------------------------------------------------------ worlds
+    def swap(self, world: World) -> None:
+        """Serves by `world` from now on. Connections and counts of servers that stay are kept."""
+        balancer = world.plan.balancer
+        assert balancer is not None
+        if world.plan is not self._world.plan or not self.pools:
+            self._plan(world.plan, balancer, world.status.servers)
+        else:
+            for pool in self.pools.values():
+                pool.state.update(pool.state.pool, world.status.servers)
+        self._world = world
+        self._say()
+
+    def _plan(self, plan: Plan, balancer: Balancer, servers: Mapping[str, State]) -> None:
+        """Takes a new plan: routes, pools, who is trusted."""
+        self.balancer = balancer
+        self.router = Router(balancer.routes)
+        region = plan.regions.get(balancer.region)
+        self.default_host = region.authority.encode() if region is not None else b"localhost"
+        self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in balancer.trusted_proxies)
+        links: dict[tuple[str, int], Link] = {}
+        pools: dict[str, PoolLinks] = {}
+        for name, pool in balancer.pools.items():
+            pools[name] = self._pool(pool, servers, links)
+        for address, link in self._links.items():
+            if address not in links:
+                link.retire()
+        self._links, self.pools = links, pools
+        self._tick()
+
+    def _pool(self, pool: Pool, servers: Mapping[str, State], links: dict[tuple[str, int], Link]) -> PoolLinks:
+        """The pool as it was, brought up to date, or a new one. Pools that share a server share its connections."""
+        known = self.pools.get(pool.name)
+        if known is None:
+            known = PoolLinks(PoolState(pool, servers))
+        else:
+            known.state.update(pool, servers)
+        for server in pool.servers:
+            address = (server.host, server.port)
+            if address not in links:
+                links[address] = self._links.get(address) or Link(*address)
+        known.links = {server.id: links[server.host, server.port] for server in pool.servers}
+        return known
+
+    def _say(self) -> None:
+        """Makes the bytes of the region's own word."""
+        world = self._world
+        self.word = region_word(self.balancer, world.status, world.plan.generation, self.draining)
+
+    # ------------------------------------------------------------ clients
+    def protocol(self) -> asyncio.Protocol:
+        """A protocol for one client connection: the factory for `loop.create_server`."""
+        return Client(self)
+
+    def admit(self, client: Client) -> bool:
+        """Whether there is room for one more connection."""
+        if len(self.clients) >= CLIENTS_MAX:
+            return False
+        self.clients.add(client)
+        return True
+
+    def is_trusted(self, address: str) -> bool:
+        """Whether the forwarding fields of this peer are believed."""
+        if not self._trusted:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)
+
+    @property
+    def active(self) -> int:
+        """Client connections that are open."""
+        return len(self.clients)
+
+    # ------------------------------------------------------------ servers
+    def connect(self, link: Link, client: Client) -> None:
+        """Starts a connection for `client`, which hears `connected` or `connect_failed`.
+
+        A Task, but not one a request: kept-alive connections serve most of them.
+        """
+        if link.open >= CONNECTIONS_PER_SERVER_MAX:
+            client.connect_failed(_unreachable("server_busy"))
+            return
+        link.open += 1
+        task = self.loop.create_task(self._connect(link, client, client.attempt))
+        self._connects.add(task)
+        task.add_done_callback(self._connects.discard)
+
+    async def _connect(self, link: Link, client: Client, attempt: int) -> None:
+        upstream = Upstream(link)
+        reason = ""
+        try:
+            async with asyncio.timeout(self.balancer.timeouts.connect_s):
+                await self.loop.create_connection(lambda: upstream, link.host, link.port)
+        except TimeoutError:
+            reason = "connect_timeout"
+        except OSError:
+            reason = "connect_failed"
+        except asyncio.CancelledError:
+            self._drop(upstream)
+            raise
+        wanted = client.phase == CONNECTING and client.attempt == attempt
+        if reason:
+            self._drop(upstream)
+            if wanted:
+                client.connect_failed(_unreachable(reason))
+        elif wanted and upstream.phase != CLOSED:
+            client.connected(upstream)
+        elif wanted:
+            client.connect_failed(_unreachable("connect_failed"))
+        elif upstream.phase != CLOSED:
+            self._spare(upstream)
+
+    def _drop(self, upstream: Upstream) -> None:
+        """A connection that came to nothing."""
+        if upstream.made:
+            upstream.abort()
+        else:
+            upstream.link.open -= 1
+
+    def _spare(self, upstream: Upstream) -> None:
+        """A connection whose client is gone: the next one will use it."""
+        link = upstream.link
+        if link.retired or len(link.idle) >= IDLE_PER_SERVER_MAX:
+            upstream.abort()
+        else:
+            upstream.idle_until = self.idle_by
+            link.idle.append(upstream)
+
+    # ------------------------------------------------------------ time
+    def _tick(self) -> None:
+        """The deadlines that anything which starts now gets: made here once, not once a request."""
+        timeouts = self.balancer.timeouts
+        self.now = now = self.clock()
+        self.head_by = now + timeouts.head_s
+        self.first_byte_by = now + timeouts.first_byte_s
+        self.idle_by = now + timeouts.idle_s
+        self.keepalive_by = now + timeouts.keepalive_s
+        self.date = formatdate(usegmt=True).encode()
+
+    def _sweep(self) -> None:
+        """Ends what is past its deadline: one coarse timer for the worker instead of one per request."""
+        self._tick()
+        now = self.now
+        for client in [client for client in self.clients if client.deadline < now]:
+            client.expire()
+        for link in self._links.values():
+            link.sweep(now)
+        self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    # ------------------------------------------------------------ the end
+    def drain(self) -> None:
+        """Takes nothing new on idle connections; what is in flight is finished, then its connection closes."""
+        self.draining = True
+        self._say()
+        for client in tuple(self.clients):
+            client.drain()
+
+    def close(self) -> None:
+        """Drops what is left."""
+        self._timer.cancel()
+        for task in tuple(self._connects):
+            task.cancel()
+        for client in tuple(self.clients):
+            with contextlib.suppress(RuntimeError):  # the loop may be closing already
+                client.transport.abort()
+        for link in self._links.values():
+            link.retire()
+
+
+def _unreachable(reason: str) -> HttpError:
+    """The error of a try that sent nothing: another server may be tried."""
+    return HttpError(reason, blame="server", status=502, may_retry=True, reason=reason)
