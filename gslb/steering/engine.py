@@ -129,11 +129,11 @@ def _run(
             passed.extend(_up_first(each or order) for each in stage.alternatives or (stage.candidates,))
         orders = passed[:ALTERNATIVES_MAX]
     if not any(stage.address_limit for stage in said):
-        first = orders[0]
-        notes.append(Note("answer", first[0].region.name, kept=True, why="first: an answer holds one region"))
-        notes.extend(
-            Note("answer", each.region.name, kept=False, why="an answer holds one region") for each in first[1:]
-        )
+        first, *cut = orders[0]
+        notes.append(Note("answer", first.region.name, kept=True, why="first: an answer holds one region"))
+        for each in cut:
+            behind = "unknown ranks behind up" if each.state is not first.state else "an answer holds one region"
+            notes.append(Note("answer", each.region.name, kept=False, why=behind))
         orders = [order[:1] for order in orders]
     return orders, said
 
