@@ -39,7 +39,6 @@ from gslb.state.sync import Sync, open_store
 TICK_S = 0.25
 FIRST_ROUND_S = 0.8
 GEO_LOOK_S = 2.0
-HEARTBEAT_S = 0.5
 
 log = logging.getLogger("gslb.control")
 
@@ -82,16 +81,15 @@ class Control:
 
     def _start_sync(self) -> None:
         """Shares reports with the other nodes."""
-        store = open_store(self.planning.config.state.redis, self.planning.config.cluster)
         self.sync = Sync(
-            store,
+            open_store(self.planning.config.state.redis, self.planning.config.cluster),
             kind=self.side.kind,
             node=self.context.node,
             incarnation=self.incarnation,
             payload=lambda: self.side.payload(time.monotonic()),
             on_reports=self._heard,
             clock=time.monotonic,
-            interval_s=HEARTBEAT_S,
+            raise_incarnation=self.context.directory.raise_incarnation,
         )
         self._run(self.sync.run())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gslb.config.schema import Config
-from gslb.health.checks.http import HttpCheck
+from gslb.health.check import CHECKS
 from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
@@ -74,7 +74,7 @@ class EdgeSide:
         probe = config.probe
         options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall)
         self.picture.configure(tuple(plan.regions), options)
-        check = HttpCheck(path=WELL_KNOWN, expect=(200, 200))
+        check = CHECKS.get("http")(path=WELL_KNOWN, expect="200")
         self._targets = {
             name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
             for name, region in plan.regions.items()

@@ -45,7 +45,7 @@ class View:
             "role": control.context.role,
             "version": __version__,
             "uptime_s": round(now - control.started, 3),
-            "incarnation": control.incarnation,
+            "incarnation": control.sync.incarnation if control.sync else control.incarnation,
             "plan_generation": control.planning.plan.generation,
             "status_generation": control.status.generation,
             "stale": control.status.stale,
@@ -84,7 +84,6 @@ class View:
         knowledge = Knowledge(
             World(control.planning.plan, control.status),
             control.locator,
-            control.planning.database,
             control.side.describe(now).get("evidence", {}),
         )
         return explain(knowledge, name, client, time.time())
@@ -148,7 +147,7 @@ class View:
             where = {"endpoint": endpoint["endpoint"]}
             self._gauges.set("gslb_store_up", endpoint["up"], **where)
             for metric, key in (
-                ("gslb_store_lag_seconds", "lag_s"),
+                ("gslb_store_lag_seconds", "age_s"),
                 ("gslb_store_round_trip_seconds", "round_trip_s"),
                 ("gslb_store_failures_total", "failures"),
                 ("gslb_store_ignored_total", "ignored"),

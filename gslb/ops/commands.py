@@ -108,7 +108,7 @@ def _explain_offline(directory: Path, name: str, client_text: str) -> dict[str, 
     except GeoError as error:
         click.echo(f"gslb: {error}", err=True)
         database = None
-    knowledge = Knowledge(World(plan, Status()), Locator(database, plan.services), database, offline=True)
+    knowledge = Knowledge(World(plan, Status()), Locator(database, plan.services), offline=True)
     return explain(knowledge, name, client_text, time.time())
 
 

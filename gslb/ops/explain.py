@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gslb.errors import GslbError
-from gslb.geo.database import Database
 from gslb.geo.distance import distance_km
-from gslb.geo.locate import Locator, unit_of
+from gslb.geo.locate import Locator
 from gslb.model import Client, Decision, Location, RegionStatus, Service, State, Status, World
 from gslb.steering import engine
+from gslb.steering.hashing import UNIT_BITS, client_unit
 
 KINDS: tuple[tuple[str, int | None], ...] = (("A", 4), ("AAAA", 6), ("front door", None))
-HASH_SCOPE = {4: 24, 6: 48}
 
 
 class AskError(GslbError):
@@ -33,7 +32,6 @@ class Knowledge:
 
     world: World
     locator: Locator
-    database: Database | None
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     last_good: tuple[str, ...] = ()
     offline: bool = False
@@ -60,15 +58,15 @@ def explain(knowledge: Knowledge, name: str, client_text: str, now: float) -> di
         raise AskError(f"{name!r} is not a service; known: {known}")
     network, address = parse_client(client_text)
     family, length = network.version, network.prefixlen
-    location = knowledge.database.lookup(address, family)[0] if knowledge.database else None
+    location, _ = knowledge.locator.locate(address, family)
     class_id, views, scope = knowledge.locator.find(service.name, address, family, length)
-    client = Client(unit_of(address, family), location)
+    client = Client(client_unit(address, family), location)
     answers: dict[str, Any] = {}
     decisions: list[Decision] = []
     for kind, wanted in KINDS:
         decision = engine.decide(service, views, client, wanted, status, now, knowledge.last_good)
         decisions.append(decision)
-        answers[kind] = _answer(decision, wanted, max(scope, HASH_SCOPE[family]) if decision.hashed else scope)
+        answers[kind] = _answer(decision, wanted, max(scope, UNIT_BITS[family]) if decision.hashed else scope)
     return {
         "offline": knowledge.offline,
         "name": service.name,
