@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import re
-import secrets
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,13 @@ class StateDirectory:
     def raise_incarnation(self, at_least: int = 0) -> int:
         """A number greater than every one before and than `at_least`, on disk before it is used.
 
-        If it can't be written it still rises in this process, and after a restart by what the store has seen.
+        A new or lost directory begins at the Unix time: peers remember what a node of this name said long after the
+        store has forgotten it. If it can't be written it still rises in this process, and next time by the store.
         """
         stored = self._load("incarnation")
-        known = stored.get("incarnation") if stored is not None else 0
-        if type(known) is not int or not 0 <= known <= NUMBER_MAX:
-            known = 0
+        known = stored.get("incarnation") if stored is not None else None
+        if type(known) is not int or not 0 <= known < NUMBER_MAX:
+            known = int(time.time())
         self._incarnation = max(known, at_least, self._incarnation) + 1
         try:
             self._save("incarnation", {"incarnation": self._incarnation})
@@ -96,9 +97,9 @@ class StateDirectory:
         data = b"gslb-state %d %s\n%s" % (FORMAT, hashlib.sha256(body).hexdigest().encode(), body)
         if len(data) > FILE_MAX_BYTES:
             raise StateError(f"{name} is over the bound of {FILE_MAX_BYTES} bytes")
-        scratch = self.path / f".{name}.{secrets.token_hex(4)}"
+        scratch = self.path / f".{name}.new"
         try:
-            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -24,8 +24,8 @@ TIMEOUT_S = 0.8  # of one exchange; a frozen Redis still takes connections
 CONNECTIONS_MAX = 4
 SCHEMES = ("redis://", "rediss://", "unix://")
 
-# Publishes unless a newer report is there. Only a report of this very kind and node counts as one: the order of anything
-# else means nothing, and SET replaces whatever type it has. TIME is Redis's own: nodes' clocks don't enter.
+# Publishes unless a newer report is there. Only a report of this very kind and node counts as one: the order of
+# anything else means nothing, and SET replaces whatever type it has. TIME is Redis's own: nodes' clocks don't enter.
 _PUBLISH = f"""
 local value, index = KEYS[1], KEYS[2]
 local data, kind, node, ttl_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
