@@ -24,6 +24,8 @@ PLUGIN_FILES = [m for m in MODULES if str(Path(m).parent) in PLUGINS and not m.e
 
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError")
 ALL_ERRORS = {"Exception", "BaseException"}
+# A forked child has nobody above it that could tell: it logs whatever ended it, and ends.
+MAY_CATCH_ALL = {"gslb/node/parent.py": 1}
 # `
 UNEXPLAINED = re.compile(r"# noqa(?!: [A-Z]+\d+(, ?[A-Z]+\d+)* - \w)|# type: ignore(?!\[[\w, -]+\]  # \w)")
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(work|root|home/\w+|opt|Users)/")
@@ -95,10 +97,8 @@ def catches_all(node: ast.AST) -> bool:
 
 
 def test_nothing_catches_everything() -> None:
-    broad = [
-        f"{name}:{node.lineno}" for name in MODULES for node in ast.walk(ast.parse(source(name))) if catches_all(node)
-    ]
-    assert broad == []
+    counts = {name: sum(map(catches_all, ast.walk(ast.parse(source(name))))) for name in MODULES}
+    assert {name: count for name, count in counts.items() if count} == MAY_CATCH_ALL
 
 
 @pytest.mark.parametrize(
