@@ -12,6 +12,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from gslb.dns.responder import Responder
 
@@ -151,15 +152,14 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of that class
         peer = transport.get_extra_info("peername")
         self._source = peer[0] if peer else ""
-        transport.set_write_buffer_limits(WRITE_BYTES_MAX)
+        self._transport.set_write_buffer_limits(WRITE_BYTES_MAX)
         self._server.responder.connected(1)
         self._server.used(self)
         if not peer:  # gone before it was accepted
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
