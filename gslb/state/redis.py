@@ -7,10 +7,10 @@ published, by the end of their report's life, so that reading needs no SCAN. Onl
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -23,6 +23,7 @@ from gslb.state.store import NODES_MAX, NUMBER_MAX, REPORT_MAX_BYTES, SCHEMA, Or
 TIMEOUT_S = 0.8  # of one exchange; a frozen Redis still takes connections
 CONNECTIONS_MAX = 4
 SCHEMES = ("redis://", "rediss://", "unix://")
+_URL = re.compile(r"(\w+://)(?:[^@/?#]*@)?([^@?#]*)(?:\?.*)?", re.DOTALL)
 
 # Publishes unless a newer report is there. Only a report of this very kind and node counts as one: the order of
 # anything else means nothing, and SET replaces whatever type it has. TIME is Redis's own: nodes' clocks don't enter.
@@ -154,13 +155,11 @@ def _connect(url: str, timeout_s: float) -> Redis:
             retry=Retry(NoBackoff(), 0),  # the loop in sync.py tries again, and knows how often
         )
     except (ValueError, TypeError) as error:
-        raise StateError(f"{public(url)!r} is no Redis URL: {error}") from error
+        why = "user and password must be percent-encoded" if public(url) == "?" else str(error)
+        raise StateError(f"{public(url)!r} is no Redis URL: {why}") from None  # whose text may quote a password
 
 
 def public(url: str) -> str:
-    """`url` without user and password, for logs and metrics."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "?"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    """`url` without user, password and options, for logs and metrics; "?" if what is what is not certain."""
+    match = _URL.fullmatch(url)
+    return match[1] + match[2] if match else "?"

@@ -17,7 +17,6 @@ from typing import Any
 
 from gslb.errors import StateError, StoreUnavailable
 from gslb.state.memory import MemoryStore
-from gslb.state.redis import RedisStore
 from gslb.state.store import KINDS, NUMBER_MAX, Report, Store
 
 INTERVAL_S = 0.5
@@ -36,6 +35,8 @@ def open_store(urls: Sequence[str], cluster: str) -> tuple[Store, ...]:
         raise StateError(f"{len(urls)} store URLs are over the bound of {ENDPOINTS_MAX}")
     if not urls:
         return (MemoryStore(time.monotonic),)
+    from gslb.state.redis import RedisStore  # noqa: PLC0415 - 0.15 s of a start that may not need it
+
     return tuple(RedisStore(url, cluster) for url in dict.fromkeys(urls))
 
 

@@ -1,0 +1,52 @@
+"""What is stored and what is believed: encode and decode are inverse, and decode takes nothing else."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gslb.state.store import NUMBER_MAX, Report, decode, encode
+
+numbers = st.integers(0, NUMBER_MAX)
+nodes = st.from_regex(r"[A-Za-z0-9._:@/-]{1,40}", fullmatch=True)
+words = st.text(max_size=8)
+reports = st.one_of(
+    st.builds(Report, st.just("region"), nodes, numbers, numbers,
+              st.fixed_dictionaries({"region": words, "state": words}, optional={"servers": st.integers()})),
+    st.builds(Report, st.just("view"), nodes, numbers, numbers,
+              st.fixed_dictionaries({"regions": st.dictionaries(words, words, max_size=4)})),
+)  # fmt: skip
+
+
+@given(reports)
+def test_what_is_encoded_decodes(report):
+    assert decode(encode(report), report.kind, report.node) == report
+
+
+@given(reports, nodes)
+def test_a_report_counts_only_under_its_own_name(report, node):
+    found = decode(encode(report), report.kind, node)
+    assert (found is None) == (node != report.node)
+    assert decode(encode(report), "view" if report.kind == "region" else "region", report.node) is None
+
+
+@given(st.binary(max_size=200))
+def test_bytes_of_any_kind_are_no_report(data):
+    assert decode(data, "view", "edge-1") is None
+
+
+@given(reports, st.data())
+def test_a_changed_field_is_judged_by_its_type(report, data):
+    found = json.loads(encode(report))
+    field = data.draw(st.sampled_from(sorted(found)))
+    found[field] = data.draw(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text() | st.lists(st.none()))
+    changed = decode(json.dumps(found).encode(), report.kind, report.node)
+    assert changed is None or changed == report
+
+
+@pytest.mark.parametrize("payload", [{}, {"regions": []}, {"regions": {"eu": ["up"]}}, {"regions": {"eu": {}}}])
+def test_a_view_maps_names_to_words(payload):
+    whole = {"schema": 1, "kind": "view", "node": "n", "incarnation": 1, "sequence": 1}
+    assert decode(json.dumps({**whole, "payload": payload}).encode(), "view", "n") is None
+    assert decode(json.dumps({**whole, "payload": {"regions": {"eu": "up"}}}).encode(), "view", "n") is not None
