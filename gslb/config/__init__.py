@@ -1,0 +1,1 @@
+"""The configuration room: files -> Config (load.py, by schema.py's models) -> Plan (compile.py)."""

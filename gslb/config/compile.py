@@ -1,0 +1,240 @@
+"""Config -> Plan, and the settings of one node. Pure: equal configurations give equal Plans on every node.
+
+For the node's control, the commands and the demo. Whatever could be wrong was told by `load`; what is left to refuse
+here is a name that the caller asks for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gslb.config.names import mailbox, nameservers, zone_of
+from gslb.config.schema import (
+    BalancerSection,
+    Config,
+    EdgeSection,
+    LocationSection,
+    PoolSection,
+    RegionFile,
+    RouteSection,
+    ServiceSection,
+    TimeoutsSection,
+    ZoneSection,
+)
+from gslb.errors import UnknownName
+from gslb.geo.centroids import continent
+from gslb.model import (
+    Balancer,
+    GeoSource,
+    HealthCheck,
+    Location,
+    Plan,
+    Pool,
+    Record,
+    Region,
+    Route,
+    Server,
+    Service,
+    Timeouts,
+    Zone,
+)
+
+CPU_WORKERS_MAX = 64  # `workers: auto` stops here
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSettings:
+    """What one edge's processes and sockets are made from."""
+
+    workers: int
+    dns_listen: tuple[str, ...]
+    frontdoor_listen: tuple[str, ...]
+    admin: str
+    trusted_proxies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSettings:
+    """What one region node's processes and sockets are made from."""
+
+    workers: int
+    listen: tuple[str, ...]
+    admin: str
+
+
+def compile_plan(
+    config: Config, *, generation: int, region: str | None, geo: GeoSource | None, edge: str | None = None
+) -> Plan:
+    """The Plan that a node serves by.
+
+    Args:
+        config: what `load` returned.
+        generation: of the Plan.
+        region: the region this node balances; None on an edge, which gets no `balancer`.
+        geo: the GeoIP database, with the stamp of the file in use.
+        edge: the edge this is, for what its own entry in `edges` changes.
+
+    Raises UnknownName for a region or an edge that the files don't have.
+    """
+    regions = {name: _region(one) for name, one in config.regions.items()}
+    services = {name: compile_service(name, one, regions) for name, one in config.services.items()}
+    zones = {
+        origin: compile_zone(origin, zone, config.zone_records[origin], in_zone(origin, config.zones, services))
+        for origin, zone in config.zones.items()
+    }
+    return Plan(
+        cluster=config.cluster,
+        generation=generation,
+        regions=regions,
+        services=services,
+        zones=zones,
+        geo=geo,
+        trusted_proxies=_edge(config, edge).frontdoor.trusted_proxies,
+        balancer=None if region is None else _balancer(_known_region(config, region), regions[region], services),
+    )
+
+
+# ---------------------------------------------------------------- one node's settings
+def edge_settings(config: Config, name: str, *, cpu_count: int = 1) -> EdgeSettings:
+    """An edge's settings: `edge`, with what its own entry in `edges` changes. `auto` workers are `cpu_count`.
+
+    Raises UnknownName if `edges` names others only.
+    """
+    edge = _edge(config, name)
+    return EdgeSettings(
+        workers=_workers(edge.workers, cpu_count),
+        dns_listen=edge.dns.listen,
+        frontdoor_listen=edge.frontdoor.listen,
+        admin=edge.admin.listen,
+        trusted_proxies=edge.frontdoor.trusted_proxies,
+    )
+
+
+def region_settings(config: Config, name: str, *, cpu_count: int = 1) -> RegionSettings:
+    """A region node's settings. `auto` workers are `cpu_count`. Raises UnknownName."""
+    balancer = _known_region(config, name).balancer
+    return RegionSettings(_workers(balancer.workers, cpu_count), balancer.listen, balancer.admin)
+
+
+def geo_source(config: Config) -> GeoSource | None:
+    """The configured GeoIP database, its stamp still unknown; None if there is none."""
+    return None if config.geo.database is None else GeoSource(config.geo.database, "")
+
+
+def merged(edge: EdgeSection, change: EdgeSection) -> EdgeSection:
+    """`edge` with what one edge says for itself, key by key."""
+    updates: dict[str, object] = {}
+    for name in change.model_fields_set:
+        said = getattr(change, name)
+        if name != "workers":
+            said = getattr(edge, name).model_copy(update={key: getattr(said, key) for key in said.model_fields_set})
+        updates[name] = said
+    return edge.model_copy(update=updates)
+
+
+def _edge(config: Config, name: str | None) -> EdgeSection:
+    if name is None or not config.edges:
+        return config.edge
+    if name not in config.edges:
+        raise UnknownName("edge", name, config.edges)
+    return merged(config.edge, config.edges[name])
+
+
+def _known_region(config: Config, name: str) -> RegionFile:
+    if name not in config.regions:
+        raise UnknownName("region", name, config.regions)
+    return config.regions[name]
+
+
+def _workers(said: int | str, cpu_count: int) -> int:
+    return said if isinstance(said, int) else max(1, min(cpu_count, CPU_WORKERS_MAX))
+
+
+# ---------------------------------------------------------------- regions and services
+def _location(location: LocationSection) -> Location:
+    country = location.country or ""
+    return Location(location.latitude, location.longitude, country, continent(country))
+
+
+def _region(region: RegionFile) -> Region:
+    return Region(
+        name=region.region,
+        location=_location(region.location),
+        ipv4=tuple(address for address in region.addresses if ":" not in address),
+        ipv6=tuple(address for address in region.addresses if ":" in address),
+        url=region.url,
+        capacity=region.capacity,
+    )
+
+
+def compile_service(name: str, service: ServiceSection, regions: Mapping[str, Region]) -> Service:
+    """A service with its regions in the declared order."""
+    return Service(
+        name=name,
+        regions=tuple(regions[region] for region in service.regions),
+        chain=service.steering,
+        ttl_min_s=service.ttl.min,
+        ttl_max_s=service.ttl.max,
+        when_all_down=service.when_all_down.kind,
+        fallback=service.when_all_down.fallback,
+    )
+
+
+# ---------------------------------------------------------------- zones
+def in_zone(origin: str, origins: Iterable[str], services: Mapping[str, Service]) -> tuple[Service, ...]:
+    """The services whose names are in this zone and in none below it."""
+    known = tuple(origins)
+    return tuple(service for name, service in services.items() if zone_of(name, known) == origin)
+
+
+def compile_zone(origin: str, zone: ZoneSection, records: tuple[Record, ...], services: Iterable[Service]) -> Zone:
+    """A zone as it is served. Its serial is a hash of all that it is made from, so it is alike on every edge."""
+    servers = nameservers(zone, origin)
+    contact = mailbox(zone.contact, origin)
+    timers = (int(zone.ttl), int(zone.refresh), int(zone.retry), int(zone.expire), int(zone.minimum))
+    content = repr((origin, servers, contact, timers, records, sorted(services, key=lambda one: one.name)))
+    digest = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=4).digest(), "big")
+    return Zone(origin, servers, records, digest or 1, contact, *timers)
+
+
+# ---------------------------------------------------------------- the balancer
+def _balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
+    balancer: BalancerSection = file.balancer
+    routes = tuple(_route(route, region, services) for route in balancer.routes)
+    return Balancer(
+        region=region.name,
+        routes=routes or (Route(next(iter(balancer.pools))),),
+        pools={name: _pool(name, pool) for name, pool in balancer.pools.items()},
+        timeouts=_timeouts(balancer.timeouts),
+        trusted_proxies=balancer.trusted_proxies,
+    )
+
+
+def _route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
+    """A service's host also matches as this region's URL names it: that is where the front door sends its clients."""
+    host = route.match.host
+    hosts = () if host is None else (host,)
+    if host in services and region in services[host].regions:
+        hosts += (region.authority,)
+    return Route(route.pool, hosts, route.match.path or "")
+
+
+def _pool(name: str, pool: PoolSection) -> Pool:
+    health = pool.health
+    return Pool(
+        name=name,
+        servers=tuple(Server(one.name, one.host, one.port, one.weight, one.max_connections) for one in pool.servers),
+        algorithm=pool.algorithm,
+        health=None
+        if health is None
+        else HealthCheck(
+            health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
+        ),
+        attempts=pool.retries.attempts,
+    )
+
+
+def _timeouts(timeouts: TimeoutsSection) -> Timeouts:
+    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive)
