@@ -1,7 +1,7 @@
 """Request heads: one compiled expression that validates a whole head in C, and what the head says of its framing.
 
 Strict by RFC 9110 and 9112: what two parsers could read in two ways is refused, not guessed. Pure; the proxy and the
-front door call it (`parse_request`), the proxy's hot path also uses `PLAIN_REQUEST` and `request_specials` directly.
+front door call it (`parse_request`), the proxy's hot path uses `PLAIN_REQUEST` first.
 Offsets are into the bytes that were given, so that a head can be forwarded by slices of what came.
 """
 
@@ -20,19 +20,62 @@ LENGTH_DIGITS_MAX = 15  # 10^15 bytes: beyond any body, far below where a server
 CHUNKED = -1  # as a body's length: chunked
 
 # RFC 9110 §5.6.2 token, §5.5 field value. Possessive: a mismatch is found without backtracking.
-TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-FIELD = rb"(?:" + TOKEN + rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)"
+_TOKEN_CHARACTERS = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
+TOKEN = rb"[" + _TOKEN_CHARACTERS + rb"]++"
+_VALUE = rb":[^\x00-\x08\x0a-\x1f\x7f]*+\r\n"
+FIELD = rb"(?:" + TOKEN + _VALUE + rb")"
 FIELDS = FIELD + b"{0," + str(FIELDS_MAX).encode() + b"}+"
 # Visible ASCII but "#" (no fragments) and "%", which must start a valid escape other than %00.
 _TARGET = rb"[\x21\x22\x24\x26-\x7e]*+(?:%(?!00)[0-9A-Fa-f]{2}[\x21\x22\x24\x26-\x7e]*+)*+"
-# What the hot path takes: an ordinary method, origin-form, HTTP/1.1. `\Z`-free: the body may follow.
+
+
+def names(*each: bytes) -> bytes:
+    """An expression for lower-case field names that shares first letters; `-` also matches `_` (see _CRITICAL)."""
+    groups: dict[bytes, list[bytes]] = {}
+    for name in sorted(each):
+        groups.setdefault(name[:1], []).append(name[1:])
+    parts = (first + b"(?:" + b"|".join(rest) + b")" for first, rest in groups.items())
+    return b"|".join(parts).replace(b"-", b"[-_]")
+
+
+def ordinary_field(special: bytes, first_letters: bytes) -> tuple[bytes, bytes]:
+    """Two alternatives that together match one field line whose name is not in `special`.
+
+    The first needs no look-ahead: its name starts with none of `first_letters`, those that special names start with.
+    """
+    either = first_letters + first_letters.upper()
+    rest = rb"[" + _TOKEN_CHARACTERS + rb"]*+" + _VALUE
+    return rb"[^\x00-\x20\"(),/:;<=>?@\[\\\]{}\x7f-\xff" + either + rb"]" + rest, (
+        rb"(?!(?i:" + special + rb"):)[" + either + rb"]" + rest
+    )
+
+
+REQUEST_SPECIAL = (
+    names(
+        b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer",
+        b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"forwarded",
+        b"x-real-ip", b"x-request-id",
+    )
+    + rb"|x[-_]forwarded[-_][a-z0-9_-]*"
+)  # fmt: skip
+_ORDINARY, _ORDINARY_CAREFUL = ordinary_field(REQUEST_SPECIAL, b"cefhkptux")
+_HOST_VALUE = rb"[A-Za-z0-9._~-]{1,255}+(?::[0-9]{0,5}+)?+"
+KEEP_ALIVE = rb"[Cc]onnection: ?[Kk]eep-[Aa]live\r\n"  # the one Connection field that is what we would say ourselves
+
+# Most requests, in one pass: those that may be forwarded as they came, with our own lines after theirs. The groups are
+# method, target, host, Content-Length. All others are looked at by `parse_request`.
 PLAIN_REQUEST = re.compile(
-    rb"((?!TRACE |CONNECT )[A-Z][A-Z_-]{0,31}+) (/" + _TARGET + rb") HTTP/1\.1\r\n" + FIELDS + rb"\r\n"
-).match
+    rb"((?!TRACE |CONNECT )[A-Z][A-Z_-]{0,31}+) (/" + _TARGET + rb") HTTP/1\.1\r\n"
+    rb"(?:" + b"|".join((_ORDINARY, KEEP_ALIVE, _ORDINARY_CAREFUL)) + rb"){0,31}+"
+    rb"[Hh][Oo][Ss][Tt]: ?(" + _HOST_VALUE + rb")\r\n"
+    rb"(?:" + b"|".join(
+        (_ORDINARY, KEEP_ALIVE, rb"[Cc]ontent-[Ll]ength:(?(4)(?!)) ?([0-9]{1,15})\r\n", _ORDINARY_CAREFUL)
+    ) + rb"){0,96}+\r\n"
+).match  # fmt: skip
 _REQUEST_LINE = re.compile(rb"(" + TOKEN + rb") (\S++) HTTP/(\d)\.(\d)").fullmatch
 _ANY_TARGET = re.compile(_TARGET).fullmatch
 _ABSOLUTE = re.compile(rb"(?i:(https?))://([^/?]*)(.*)").fullmatch
-HOST = re.compile(rb"(?:[A-Za-z0-9._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?").fullmatch
+HOST = re.compile(_HOST_VALUE + rb"|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{0,5})?").fullmatch
 _METHOD = re.compile(rb"[A-Z][A-Z_-]{0,31}").fullmatch
 _FIELD_LINES = re.compile(FIELD + b"*+").fullmatch
 _FIELD_LINE = re.compile(FIELD).fullmatch
@@ -79,26 +122,8 @@ class RequestHead:
     end: int
 
 
-def _names(*names: bytes) -> bytes:
-    """An expression for `names` that shares their prefixes; `-` also matches `_` (see _CRITICAL)."""
-    groups: dict[bytes, list[bytes]] = {}
-    for name in sorted(names):
-        groups.setdefault(name[:1], []).append(name[1:])
-    parts = (first + b"(?:" + b"|".join(rest) + b")" for first, rest in groups.items())
-    return b"|".join(parts).replace(b"-", b"[-_]")
-
-
 # In a lower-cased head. The literal newline lets the search skip from line to line with memchr.
-_REQUEST_SPECIAL = re.compile(
-    rb"\n("
-    + _names(
-        b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer",
-        b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"forwarded",
-        b"x-real-ip", b"x-request-id",
-    )
-    + rb"|x[-_]forwarded[-_][a-z0-9_-]*):[ \t]*([^\r]*)"
-)  # fmt: skip
-request_specials = _REQUEST_SPECIAL.findall
+_REQUEST_SPECIAL_LINE = re.compile(rb"\n(" + REQUEST_SPECIAL + rb"):[ \t]*([^\r]*)")
 
 
 def bad(reason: str, message: str, status: int = 400) -> HttpError:
@@ -147,7 +172,7 @@ def parse_request(data: bytes, head_bytes_max: int = HEAD_BYTES_MAX, scanned: in
         _diagnose_fields(rest)
     if rest.count(b"\n") > FIELDS_MAX + 1:
         raise bad("too_many_fields", f"more than {FIELDS_MAX} header fields", 431)
-    return _classify(method, target, minor, special_fields(_REQUEST_SPECIAL, head), end)
+    return _classify(method, target, minor, special_fields(_REQUEST_SPECIAL_LINE, head), end)
 
 
 def _check_partial(data: bytes, head_bytes_max: int, scanned: int) -> None:

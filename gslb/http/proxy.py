@@ -13,43 +13,38 @@ import os
 import time
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.pool import PoolState
 from gslb.balancing.routes import Router
 from gslb.errors import HttpError
-from gslb.http.client import CONNECTING, Client
+from gslb.http.client import Client
+from gslb.http.endpoint import CONNECTING, Endpoint
+from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks
 from gslb.http.replies import region_word
-from gslb.http.upstream import CLOSED, CONNECTIONS_PER_SERVER_MAX, IDLE_PER_SERVER_MAX, Link, Upstream
+from gslb.http.upstream import CLOSED, Upstream
 from gslb.model import Balancer, Plan, Pool, Status, World
+from gslb.telemetry import CODES, Counters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gslb.http.attempts import Attempts
     from gslb.model import State
 
 CLIENTS_MAX = 65_536
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
 
 
-class PoolLinks:
-    """One pool: which server is next, and the connections to each."""
-
-    __slots__ = ("links", "state")
-
-    def __init__(self, state: PoolState) -> None:
-        self.state = state
-        self.links: dict[str, Link] = {}  # by server id
-
-
 class Proxy:
     """One worker's proxy. Everything here happens in its event loop."""
 
-    def __init__(self, plan: Plan, counters: object, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, plan: Plan, counters: Counters, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`plan.balancer` must be there; `clock` gives monotonic seconds. Needs a running event loop."""
         assert plan.balancer is not None
         self.loop = asyncio.get_running_loop()
-        self.counters = counters
+        self._cells, self._slots = counters.cells, counters.slots
+        self.received = self.sent = 0  # bytes, from and to clients, not yet in the counters
         self.clock = clock
         self.clients: set[Client] = set()
         self.pools: dict[str, PoolLinks] = {}
@@ -78,33 +73,51 @@ class Proxy:
     def _plan(self, plan: Plan, balancer: Balancer, servers: Mapping[str, State]) -> None:
         """Takes a new plan: routes, pools, who is trusted."""
         self.balancer = balancer
-        self.router = Router(balancer.routes)
+        self.find = Router(balancer.routes).find
+        self._count_into(Counters(self._cells, plan.counters or self._slots))
         region = plan.regions.get(balancer.region)
         self.default_host = region.authority.encode() if region is not None else b"localhost"
         self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in balancer.trusted_proxies)
         links: dict[tuple[str, int], Link] = {}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
-            pools[name] = self._pool(pool, servers, links)
+            pools[name] = self._pool(pool, servers, links, plan)
         for address, link in self._links.items():
             if address not in links:
                 link.retire()
         self._links, self.pools = links, pools
         self._tick()
 
-    def _pool(self, pool: Pool, servers: Mapping[str, State], links: dict[tuple[str, int], Link]) -> PoolLinks:
+    def _pool(
+        self, pool: Pool, servers: Mapping[str, State], links: dict[tuple[str, int], Link], plan: Plan
+    ) -> PoolLinks:
         """The pool as it was, brought up to date, or a new one. Pools that share a server share its connections."""
         known = self.pools.get(pool.name)
+        counters = Counters(self._cells, plan.counters or self._slots)
         if known is None:
-            known = PoolLinks(PoolState(pool, servers))
+            known = PoolLinks(PoolState(pool, servers), counters)
         else:
             known.state.update(pool, servers)
+            known.count_into(counters)
         for server in pool.servers:
             address = (server.host, server.port)
             if address not in links:
                 links[address] = self._links.get(address) or Link(*address)
         known.links = {server.id: links[server.host, server.port] for server in pool.servers}
         return known
+
+    def _count_into(self, counters: Counters) -> None:
+        """Looks the proxy's own series up."""
+        index = counters.index
+        self._refused = {int(code): index("gslb_http_refused_total", code=code) for code in CODES}
+        self._refused_other = index("gslb_http_refused_total", code="other")
+        self._connections = index("gslb_http_connections_total")
+        self._active = index("gslb_http_active_connections"), index("gslb_http_active_requests")
+        self._bytes = index("gslb_http_received_bytes_total"), index("gslb_http_sent_bytes_total")
+
+    def count_refused(self, status: int) -> None:
+        """Counts a request that was answered before a pool was chosen."""
+        self._cells[self._refused.get(status, self._refused_other)] += 1
 
     def _say(self) -> None:
         """Makes the bytes of the region's own word."""
@@ -116,12 +129,17 @@ class Proxy:
         """A protocol for one client connection: the factory for `loop.create_server`."""
         return Client(self)
 
-    def admit(self, client: Client) -> bool:
+    def admit(self, client: Endpoint) -> bool:
         """Whether there is room for one more connection."""
         if len(self.clients) >= CLIENTS_MAX:
             return False
-        self.clients.add(client)
+        self.clients.add(cast("Client", client))
+        self._cells[self._connections] += 1
         return True
+
+    def leave(self, client: Endpoint) -> None:
+        """A connection is gone."""
+        self.clients.discard(cast("Client", client))
 
     def is_trusted(self, address: str) -> bool:
         """Whether the forwarding fields of this peer are believed."""
@@ -139,7 +157,7 @@ class Proxy:
         return len(self.clients)
 
     # ------------------------------------------------------------ servers
-    def connect(self, link: Link, client: Client) -> None:
+    def connect(self, link: Link, client: Attempts) -> None:
         """Starts a connection for `client`, which hears `connected` or `connect_failed`.
 
         A Task, but not one a request: kept-alive connections serve most of them.
@@ -152,7 +170,7 @@ class Proxy:
         self._connects.add(task)
         task.add_done_callback(self._connects.discard)
 
-    async def _connect(self, link: Link, client: Client, attempt: int) -> None:
+    async def _connect(self, link: Link, client: Attempts, attempt: int) -> None:
         upstream = Upstream(link)
         reason = ""
         try:
@@ -175,7 +193,7 @@ class Proxy:
         elif wanted:
             client.connect_failed(_unreachable("connect_failed"))
         elif upstream.phase != CLOSED:
-            self._spare(upstream)
+            link.keep(upstream, self.idle_by)  # its client is gone: the next one will use it
 
     def _drop(self, upstream: Upstream) -> None:
         """A connection that came to nothing."""
@@ -183,15 +201,6 @@ class Proxy:
             upstream.abort()
         else:
             upstream.link.open -= 1
-
-    def _spare(self, upstream: Upstream) -> None:
-        """A connection whose client is gone: the next one will use it."""
-        link = upstream.link
-        if link.retired or len(link.idle) >= IDLE_PER_SERVER_MAX:
-            upstream.abort()
-        else:
-            upstream.idle_until = self.idle_by
-            link.idle.append(upstream)
 
     # ------------------------------------------------------------ time
     def _tick(self) -> None:
@@ -207,12 +216,26 @@ class Proxy:
     def _sweep(self) -> None:
         """Ends what is past its deadline: one coarse timer for the worker instead of one per request."""
         self._tick()
-        now = self.now
-        for client in [client for client in self.clients if client.deadline < now]:
+        now, requests, late = self.now, 0, []
+        for client in self.clients:
+            if client.server is not None:
+                requests += 1
+            if client.deadline < now:
+                late.append(client)
+        for client in late:
             client.expire()
         for link in self._links.values():
             link.sweep(now)
+        self._publish(len(self.clients), requests)
         self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _publish(self, connections: int, requests: int) -> None:
+        """Moves what is counted in passing to the shared counters."""
+        cells = self._cells
+        cells[self._active[0]], cells[self._active[1]] = connections, requests
+        cells[self._bytes[0]] += self.received
+        cells[self._bytes[1]] += self.sent
+        self.received = self.sent = 0
 
     # ------------------------------------------------------------ the end
     def drain(self) -> None:

@@ -1,7 +1,6 @@
 """Response heads, validated as strictly as requests: a bad one is the server's fault (502), never forwarded.
 
-Pure; only the proxy calls it. `PLAIN_RESPONSE` and `response_specials` are for its hot path, `parse_response` for
-all else.
+Pure; only the proxy calls it: `PLAIN_RESPONSE` first, `parse_response` for all else.
 """
 
 from __future__ import annotations
@@ -10,19 +9,47 @@ import re
 from dataclasses import dataclass
 
 from gslb.errors import HttpError
-from gslb.http.heads import CHUNKED, FIELDS, HEAD_BYTES_MAX, Field, connection_options, parse_length, special_fields
+from gslb.http.heads import (
+    CHUNKED,
+    FIELDS,
+    FIELDS_MAX,
+    HEAD_BYTES_MAX,
+    KEEP_ALIVE,
+    Field,
+    connection_options,
+    names,
+    ordinary_field,
+    parse_length,
+    special_fields,
+)
 
 UNTIL_CLOSE = -2  # as a body's length: it ends with the connection
 _REASON = rb"[\t\x20-\x7e\x80-\xff]*+"
-PLAIN_RESPONSE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) " + _REASON + rb"\r\n" + FIELDS + rb"\r\n").match
+RESPONSE_SPECIAL = names(
+    b"connection", b"content-length", b"transfer-encoding", b"trailer", b"te", b"keep-alive", b"upgrade", b"date",
+    b"proxy-connection", b"proxy-authenticate", b"proxy-authorization",
+)  # fmt: skip
+_ORDINARY, _ORDINARY_CAREFUL = ordinary_field(RESPONSE_SPECIAL, b"cdkptu")
+
+# Most responses, in one pass: final, framed, dated, with nothing to take out or to add. The groups are the status,
+# Content-Length, a colon for the Date, and "chunked"; exactly one of the second and the last is there.
+PLAIN_RESPONSE = re.compile(
+    rb"HTTP/1\.1 ((?!204|304)[2-5][0-9]{2}) " + _REASON + rb"\r\n"
+    rb"(?:" + b"|".join(
+        (
+            _ORDINARY,
+            rb"[Cc]ontent-[Ll]ength:(?(2)(?!))(?(4)(?!)) ?([0-9]{1,15})\r\n",
+            rb"[Dd]ate(:)[\t\x20-\x7e]*+\r\n",
+            KEEP_ALIVE,
+            rb"[Tt]ransfer-[Ee]ncoding:(?(2)(?!))(?(4)(?!)) ?(chunked)\r\n",
+            _ORDINARY_CAREFUL,
+        )
+    ) + b"){0," + str(FIELDS_MAX).encode() + rb"}+\r\n(?(3)(?(2)|(?(4)|(?!)))|(?!))"
+).match  # fmt: skip
 _ANY_RESPONSE = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _REASON + rb"))?\r\n" + FIELDS + rb"\r\n"
 ).fullmatch
-_RESPONSE_SPECIAL = re.compile(
-    rb"\n(co(?:nnection|ntent-length)|t(?:ransfer-encoding|railer|e)|keep-alive|upgrade|date"
-    rb"|proxy-(?:connection|authenticate|authorization)):[ \t]*([^\r]*)"
-)
-response_specials = _RESPONSE_SPECIAL.findall
+_RESPONSE_SPECIAL_LINE = re.compile(rb"\n(" + RESPONSE_SPECIAL + rb"):[ \t]*([^\r]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +97,7 @@ def parse_response(data: bytes, scanned: int = 0) -> ResponseHead | None:
     if match is None or end > HEAD_BYTES_MAX:
         raise bad_response("the response head is malformed or too large")
     minor, status, reason = int(match[1]), int(match[2]), match[3] or b""
-    return _classify(minor, status, reason, special_fields(_RESPONSE_SPECIAL, data[:end]), data.find(b"\r\n"), end)
+    return _classify(minor, status, reason, special_fields(_RESPONSE_SPECIAL_LINE, data[:end]), data.find(b"\r\n"), end)
 
 
 def _classify(

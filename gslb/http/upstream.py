@@ -1,4 +1,4 @@
-"""The server's side of the proxy: one protocol per connection to a server, and the pool of idle ones per server.
+"""The server's side of the proxy: one protocol per connection to a server.
 
 `Upstream.data_received` is half of the hot path (the other half is `client.Client.data_received`). Only the proxy
 and its clients call this module.
@@ -11,72 +11,40 @@ from typing import TYPE_CHECKING, cast
 
 from gslb.errors import HttpError
 from gslb.http.chunked import ChunkedBody
+from gslb.http.endpoint import WRITE_BUFFER_HIGH_BYTES
 from gslb.http.forward import response_head
-from gslb.http.heads import CHUNKED, LENGTH_DIGITS_MAX
-from gslb.http.responses import (
-    PLAIN_RESPONSE,
-    UNTIL_CLOSE,
-    ResponseHead,
-    bad_response,
-    parse_response,
-    response_specials,
-)
+from gslb.http.heads import CHUNKED
+from gslb.http.responses import PLAIN_RESPONSE, UNTIL_CLOSE, ResponseHead, bad_response, parse_response
 
 if TYPE_CHECKING:
-    from gslb.http.client import Client
+    from gslb.http.attempts import Attempts
+    from gslb.http.links import Link
 
-IDLE_PER_SERVER_MAX = 256
-CONNECTIONS_PER_SERVER_MAX = 4_096
 INTERIM_RESPONSES_MAX = 16
-WRITE_BUFFER_HIGH_BYTES = 262_144  # uvloop reads up to 256 KiB at once: one read fits before the other side is paused
 
 # Phases of a connection to a server. IDLE -> WAITING -> (HEAD ->) (BODY ->) IDLE, and CLOSED from any.
 IDLE, WAITING, HEAD, BODY, CLOSED = range(5)
-_NO_BODY = frozenset({b"204", b"304"})
-
-
-class Link:
-    """The connections of one worker to one server's address. A Link outlives Worlds as long as its server does."""
-
-    __slots__ = ("host", "idle", "open", "port", "retired")
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        self.idle: list[Upstream] = []  # last used last: taking the last keeps few connections warm
-        self.open = 0  # idle, busy and connecting
-        self.retired = False
-
-    def retire(self) -> None:
-        """The server is gone from the plan: idle connections end now, busy ones after their response."""
-        self.retired = True
-        for upstream in tuple(self.idle):
-            upstream.abort()
-
-    def sweep(self, now: float) -> None:
-        """Closes connections that were idle for too long; the oldest come first."""
-        idle = self.idle
-        while idle and idle[0].idle_until < now:
-            idle[0].abort()
 
 
 class Upstream(asyncio.Protocol):
     """One connection to a server; serves one client's request at a time."""
 
     __slots__ = (
-        "buffer", "chunks", "client", "fresh", "idle_until", "interims", "keep", "left", "link", "made", "paused",
-        "phase", "rechunk", "touched", "transport", "write",
+        "buffer", "chunks", "client", "digit", "fresh", "idle_until", "interims", "keep", "left", "link", "made",
+        "paused", "phase", "rechunk", "touched", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, link: Link) -> None:
         self.link = link
         self.phase = IDLE
         self.made = False
-        self.client: Client | None = None
+        self.client: Attempts | None = None
         self.buffer = b""  # the start of a response head
         self.chunks: ChunkedBody | None = None
         self.left = 0  # of the response body: bytes, CHUNKED or UNTIL_CLOSE
         self.rechunk = False  # a close-delimited body is chunked for the client
         self.keep = True
+        self.digit = 0  # the first of the response's status
         self.fresh = True  # no request was answered on it yet
         self.touched = False  # a byte came since the request was sent
         self.paused = False
@@ -105,11 +73,16 @@ class Upstream(asyncio.Protocol):
             if self.left == UNTIL_CLOSE and exc is None:
                 if self.rechunk:
                     client.write(b"0\r\n\r\n")
-                client.response_done()
+                client.response_done(self.digit)
             else:
                 client.response_truncated()
         else:
             client.upstream_lost(stale=not self.fresh and not self.touched)
+
+    def eof_received(self) -> None:
+        """The server closes: an idle connection must not be given another request in the meantime."""
+        if self.phase == IDLE:
+            self.abort()
 
     def abort(self) -> None:
         """Ends the connection now; its client hears nothing of it."""
@@ -121,12 +94,12 @@ class Upstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The server reads slowly: the client's body waits."""
         if self.client is not None:
-            self.client.hold_for_upstream()
+            self.client.hold_for_server()
 
     def resume_writing(self) -> None:
         """The server has caught up."""
         if self.client is not None:
-            self.client.release_for_upstream()
+            self.client.release_for_server()
 
     def pause(self) -> None:
         """The client reads slowly: the response waits."""
@@ -142,11 +115,10 @@ class Upstream(asyncio.Protocol):
                 self.transport.resume_reading()
 
     # ------------------------------------------------------------ a request
-    def send(self, client: Client, head: bytes) -> None:
-        """Sends a request of `client`; the response goes to it."""
+    def begin(self, client: Attempts) -> None:
+        """From now on the connection serves `client`, which writes its request to it."""
         self.client = client
         self.phase = WAITING
-        self.write(head)
 
     def data_received(self, data: bytes) -> None:
         """The hot path: a plain response head, most often with its whole body, goes to the client in one write."""
@@ -159,47 +131,29 @@ class Upstream(asyncio.Protocol):
             self._data_slow(data)
             return
         end = match.end()
-        length, dated = UNTIL_CLOSE, False
-        for name, value in response_specials(data[:end].lower()):
-            if name == b"content-length" and length == UNTIL_CLOSE and value.isdigit():
-                length = int(value[: LENGTH_DIGITS_MAX + 1])
-            elif name == b"date":
-                dated = True
-            elif name == b"transfer-encoding" and length == UNTIL_CLOSE and value == b"chunked":
-                length = CHUNKED
-            elif name != b"connection" or value != b"keep-alive":
-                self._data_slow(data)
-                return
-        status = match[1]
-        if length == UNTIL_CLOSE or not dated or status < b"200" or status in _NO_BODY:
-            self._data_slow(data)
-        elif end + length == len(data):
-            client.write(data)
-            self.phase, self.client = IDLE, None
-            self._park(client)
-            client.response_done()
-        else:
-            client.write(data[:end])
-            self._start_body(client, length, data[end:])
-
-    def _park(self, client: Client) -> None:
-        """The response is whole: the connection may serve another request, unless something speaks against it."""
-        link = self.link
-        self.fresh = self.touched = False
-        if link.retired or self.transport.is_closing() or len(link.idle) >= IDLE_PER_SERVER_MAX:
-            self.abort()
+        length = match[2]
+        if length is None:
+            self._start_plain_body(client, data, end, CHUNKED)
             return
-        self.idle_until = client.proxy.idle_by
+        have = len(data) - end
+        if have != int(length):
+            self._start_plain_body(client, data, end, int(length))
+            return
+        proxy = client.proxy
+        proxy.sent += len(data)
+        client.write(data)
+        self.phase, self.client, self.fresh = IDLE, None, False
         if self.paused:
             self.resume()
-        link.idle.append(self)
+        self.link.keep(self, proxy.idle_by)
+        client.response_done(data[9])
 
     # ------------------------------------------------------------ everything that is not plain
     def _data_slow(self, data: bytes) -> None:
         """What the hot path does not take."""
         client = self.client
         if self.phase == BODY and client is not None:
-            self.body(client, data)
+            self._body(client, data)
         elif self.phase in (WAITING, HEAD) and client is not None:
             self.touched = True
             try:
@@ -210,7 +164,7 @@ class Upstream(asyncio.Protocol):
         else:  # a byte that nobody asked for: whatever it is, it must not become the next request's answer
             self.abort()
 
-    def _head(self, client: Client, data: bytes, scanned: int) -> None:
+    def _head(self, client: Attempts, data: bytes, scanned: int) -> None:
         """Takes response heads, interim ones first, until the final one is there."""
         while True:
             head = parse_response(data, scanned)
@@ -229,7 +183,7 @@ class Upstream(asyncio.Protocol):
             data, scanned = data[head.end :], 0
             self.phase = HEAD
 
-    def _final(self, client: Client, data: bytes, head: ResponseHead) -> None:
+    def _final(self, client: Attempts, data: bytes, head: ResponseHead) -> None:
         """Forwards a final head, framed as this client needs it."""
         body = data[head.end :]
         length = head.body_length(client.method == b"HEAD")
@@ -245,56 +199,73 @@ class Upstream(asyncio.Protocol):
             client.closing = True
         if client.left:
             client.closing = True  # it answered before the request was whole: the rest is not worth reading
-        client.write(response_head(data, head, framed, client.closing, client.proxy.date))
+        self.digit = data[9]
+        out = response_head(data, head, framed, client.closing, client.proxy.date)
+        client.proxy.sent += len(out)
+        client.write(out)
         self._start_body(client, length, body, payload_only=client.minor == 0)
 
-    def _start_body(self, client: Client, length: int, body: bytes, payload_only: bool = False) -> None:
+    def _start_plain_body(self, client: Attempts, data: bytes, end: int, length: int) -> None:
+        """A plain head whose body is not, or not exactly, in the same buffer."""
+        proxy = client.proxy
+        proxy.sent += end
+        self.digit = data[9]
+        client.write(data[:end])
+        self._start_body(client, length, data[end:])
+
+    def _start_body(self, client: Attempts, length: int, body: bytes, payload_only: bool = False) -> None:
         """The head is on its way; what follows is the body."""
         self.phase, self.left = BODY, length
         self.chunks = ChunkedBody("server", payload_only) if length == CHUNKED else None
         client.response_started()
         if body or length == 0:
-            self.body(client, body)
+            self._body(client, body)
 
-    def body(self, client: Client, data: bytes) -> None:
+    def _body(self, client: Attempts, data: bytes) -> None:
         """Passes body bytes on as they come: no copies, no joins."""
-        client.deadline = client.proxy.idle_by
-        extra = False
+        proxy = client.proxy
+        client.deadline = proxy.idle_by
+        proxy.sent += len(data)
         if self.chunks is not None:
-            try:
-                pieces, used = self.chunks.feed(data)
-            except HttpError:
-                self.abort()
-                client.response_truncated()
-                return
-            if pieces:
-                client.transport.writelines(pieces)
-            done = self.chunks.done
-            extra = used < len(data)
+            self._chunked_body(client, self.chunks, data)
         elif self.left == UNTIL_CLOSE:
             if self.rechunk:
                 client.transport.writelines((b"%x\r\n" % len(data), data, b"\r\n"))
             else:
                 client.write(data)
-            return
+        elif len(data) <= self.left:
+            client.write(data)
+            self.left -= len(data)
+            if not self.left:
+                self._body_done(client, extra=False)
         else:
-            left = self.left - len(data)
-            extra = left < 0
-            if extra:
-                data, left = data[: self.left], 0
-            if data:
-                client.write(data)
-            self.left = left
-            done = not left
-        if done:
-            self._body_done(client, extra)
+            if self.left:
+                client.write(data[: self.left])
+            self._body_done(client, extra=True)
 
-    def _body_done(self, client: Client, extra: bool) -> None:
-        """The response is whole; bytes beyond it (`extra`) poison the connection."""
-        self.phase, self.client, self.chunks = IDLE, None, None
-        keep, self.keep, self.interims = self.keep, True, 0
-        if extra or not keep or client.left:
+    def _chunked_body(self, client: Attempts, chunks: ChunkedBody, data: bytes) -> None:
+        """Body bytes with their framing, checked."""
+        try:
+            pieces, used = chunks.feed(data)
+        except HttpError:
             self.abort()
+            client.response_truncated()
+            return
+        if pieces:
+            client.transport.writelines(pieces)
+        if chunks.done:
+            self._body_done(client, extra=used < len(data))
+
+    def _body_done(self, client: Attempts, extra: bool) -> None:
+        """The response is whole; bytes beyond it (`extra`) poison the connection."""
+        keep = self.keep and not extra and not client.left
+        self.phase, self.client, self.chunks = IDLE, None, None
+        self.fresh = self.touched = False
+        self.keep, self.interims = True, 0
+        if self.paused:
+            self.resume()
+        if keep:
+            self.link.keep(self, client.proxy.idle_by)
         else:
-            self._park(client)
-        client.response_done()
+            self.abort()
+        client.response_done(self.digit)

@@ -1,0 +1,224 @@
+"""The current request's way to a server: who gets it, on which connection, and what happens when that fails.
+
+The middle of a client's connection: below it is `Endpoint` (the connection as such), above it `Client` (what the client
+says and is told). Only those call it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from gslb.balancing.exchange import Exchange
+from gslb.errors import HttpError
+from gslb.http.endpoint import (
+    CLOSED,
+    CONNECTING,
+    FLUSHING,
+    IDLE,
+    NOT_CONNECTED,
+    PIPELINED,
+    SLOW_SERVER,
+    STREAMING,
+    WAITING,
+    Endpoint,
+)
+
+if TYPE_CHECKING:
+    from gslb.http.links import PoolLinks
+    from gslb.http.proxy import Proxy
+    from gslb.http.upstream import Upstream
+    from gslb.model import Server
+
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 §9.2.2
+# What our reasons are called in `gslb_http_upstream_errors_total`.
+COUNTED = {
+    "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
+    "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
+    "no_healthy_server": "no_server",
+}  # fmt: skip
+
+
+class Attempts(Endpoint):
+    """One client connection and the server that its current request is at."""
+
+    __slots__ = ("attempt", "exchange", "left", "method", "minor", "pool", "sent", "server", "started", "upstream")
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy)
+        self.method = b""
+        self.minor = 1
+        self.left = 0  # of the request's body still to come: bytes, or CHUNKED
+        self.sent = b""  # all of the request, while it may be sent again; b"" once more was sent
+        self.started = 0.0
+        self.attempt = 0  # a connect that ends under another number is not ours any more
+        self.pool: PoolLinks | None = None
+        self.server: Server | None = None  # holds a place in its pool until `_ended`
+        self.exchange: Exchange | None = None  # made when a first try fails
+        self.upstream: Upstream | None = None
+
+    @abstractmethod
+    def fail(self, reason: str) -> None:
+        """Answers with one of `replies.ERRORS`."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """After a response: the next request, or the end."""
+
+    @abstractmethod
+    def body(self, upstream: Upstream, data: bytes) -> None:
+        """More of the request's body."""
+
+    # ------------------------------------------------------------ there and back: the hot path
+    def try_server(self, pool: PoolLinks, server: Server) -> None:
+        """Gives the request to `server`, on an idle connection if there is one."""
+        pool.started(server)
+        self.server = server
+        idle = pool.links[server.id].idle
+        if not idle:
+            self._connect(pool, server)
+            return
+        self._send(idle.pop())
+        if self.holds:
+            self._resume_body()
+
+    def _send(self, upstream: Upstream) -> None:
+        """Sends what there is of the request."""
+        self.upstream = upstream
+        self.phase = WAITING
+        self.deadline = self.proxy.first_byte_by
+        upstream.begin(self)
+        upstream.write(self.sent)
+
+    def response_done(self, digit: int) -> None:
+        """The response was written to its end, the server's connection has been let go; `digit` starts its status."""
+        pool, proxy = self.pool, self.proxy
+        if pool is not None and self.server is not None:  # always so: for the type checker
+            pool.ended(self.server)
+            pool.answered(digit, proxy.clock() - self.started)
+        self.server = self.upstream = self.exchange = None
+        if self.closing or self.left or self.buffer or self.write_paused:
+            self.settle()
+        else:
+            self.phase = IDLE
+            self.deadline = proxy.keepalive_by
+
+    # ------------------------------------------------------------ the connection
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: whatever was asked for is not wanted any more."""
+        del exc
+        self.phase = CLOSED
+        self.proxy.leave(self)
+        self.give_up()
+
+    def pause_writing(self) -> None:
+        """The client reads slowly: the server's response waits."""
+        self.write_paused = True
+        if self.upstream is not None:
+            self.upstream.pause()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.write_paused = False
+        self.deadline = self.proxy.idle_by
+        if self.upstream is not None:
+            self.upstream.resume()
+        elif self.phase == FLUSHING:
+            self.settle()
+
+    def hold_for_server(self) -> None:
+        """The server does not keep up with the request's body."""
+        self.hold(SLOW_SERVER)
+
+    def release_for_server(self) -> None:
+        """The server keeps up again."""
+        self.release(SLOW_SERVER)
+        self.deadline = self.proxy.idle_by
+
+    # ------------------------------------------------------------ when a try fails
+    def _connect(self, pool: PoolLinks, server: Server) -> None:
+        """Asks for a fresh connection; the body waits in the socket until it is there."""
+        self.phase = CONNECTING
+        self.deadline = self.proxy.first_byte_by  # connecting has its own, shorter bound
+        self.attempt += 1
+        if self.left:
+            self.hold(NOT_CONNECTED)
+        pool.cells[pool.connects] += 1
+        self.proxy.connect(pool.links[server.id], self)
+
+    def connected(self, upstream: Upstream) -> None:
+        """The connection that was asked for is there."""
+        self._send(upstream)
+        self._resume_body()
+
+    def _resume_body(self) -> None:
+        """Takes up the request's body again, first what was on its way when reading was paused."""
+        if self.left:
+            data, self.buffer = self.buffer, b""
+            self.release(NOT_CONNECTED | PIPELINED)
+            if data and self.upstream is not None:
+                self.body(self.upstream, data)
+
+    def upstream_lost(self, stale: bool) -> None:
+        """The server closed before a whole response head came.
+
+        A kept-alive connection may close as a request is sent on it: that request is sent once more, on a fresh
+        connection, if it may be repeated and all of it is still here (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
+        """
+        self.upstream = None
+        if stale and self.sent and not self.left and self.method in IDEMPOTENT and self.pool and self.server:
+            self._connect(self.pool, self.server)
+        else:
+            self._ended()
+            self.fail("upstream_closed")
+
+    def connect_failed(self, error: HttpError) -> None:
+        """The server could not be reached; nothing was sent, so another may be tried."""
+        pool, server, now = self.pool, self.server, self.proxy.clock()
+        assert pool is not None
+        assert server is not None
+        self._ended()
+        if self.exchange is None:
+            self.exchange = Exchange(pool.state.pool.attempts, self.started + self.proxy.balancer.timeouts.first_byte_s)
+            self.exchange.tried = (server.id,)
+        if self.exchange.failed(error, now):
+            following = self.exchange.next(pool.state, None, now)
+            if following is not None:
+                pool.failed(COUNTED[error.reason])
+                pool.cells[pool.retries] += 1
+                self.try_server(pool, following)
+                return
+        self.fail(error.reason)
+
+    def upstream_failed(self, error: HttpError) -> None:
+        """The server's response is no HTTP."""
+        self.upstream = None
+        self._ended()
+        self.fail(error.reason)
+
+    def response_started(self) -> None:
+        """A final head was written to the client: from here on nothing can be tried again or answered otherwise."""
+        self.phase = STREAMING
+        self.sent = b""
+
+    def response_truncated(self) -> None:
+        """The server broke off within a body: the client must not take it for whole (RFC 9112 §8)."""
+        self.upstream = None
+        if self.pool is not None:
+            self.pool.failed("truncated")
+        self._ended()
+        self.abort()
+
+    def _ended(self) -> None:
+        """Frees the place at the server."""
+        if self.server is not None and self.pool is not None:
+            self.pool.ended(self.server)
+            self.server = None
+
+    def give_up(self) -> None:
+        """Lets go of the server in the middle of whatever it was doing."""
+        self.attempt += 1
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        self._ended()

@@ -1,0 +1,101 @@
+"""A client's connection as such: reading paused and resumed, deadlines, lingering, closing. No HTTP here.
+
+`Client` builds on it; nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from gslb.http.forward import Peer
+
+if TYPE_CHECKING:
+    from gslb.http.proxy import Proxy
+
+LINGER_S = 2.0
+LINGER_BYTES_MAX = 4 * 1024 * 1024
+# One side is paused when this much waits on the other. uvloop reads up to 256 KiB at once, so one read fits.
+WRITE_BUFFER_HIGH_BYTES = 262_144
+
+# Phases of a client's connection.
+#   IDLE -> (PARTIAL ->) (CONNECTING ->) WAITING -> (STREAMING ->) IDLE | FLUSHING
+#   FLUSHING (the client has not read the last response, or its next request is about to be taken) -> IDLE
+#   any -> LINGERING (all is said, waits for the client's end) | CLOSED
+IDLE, PARTIAL, CONNECTING, WAITING, STREAMING, FLUSHING, LINGERING, CLOSED = range(8)
+
+# Why reading is paused, as bits.
+PIPELINED, SLOW_SERVER, NOT_CONNECTED = 1, 2, 4
+
+
+class Endpoint(asyncio.Protocol):
+    """One client connection, without what is said on it."""
+
+    __slots__ = (
+        "buffer", "closing", "deadline", "half_closed", "holds", "lingered", "peer", "phase", "proxy", "transport",
+        "write", "write_paused",
+    )  # fmt: skip
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.phase = IDLE
+        self.deadline = 0.0
+        self.closing = False  # the connection ends after the current response
+        self.half_closed = False  # the client will send no more
+        self.write_paused = False
+        self.holds = 0
+        self.lingered = 0
+        self.buffer = b""  # a partial head, or what came after the current request
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
+        self.write = self.transport.write  # bound once: an attribute look-up less per response
+        peername = transport.get_extra_info("peername")
+        address = peername[0] if isinstance(peername, tuple) else ""
+        self.peer = Peer(address.encode(), self.proxy.is_trusted(address))
+        self.closing = self.proxy.draining
+        self.deadline = self.proxy.head_by
+        if not self.proxy.admit(self):
+            self.transport.abort()
+
+    def hold(self, why: int) -> None:
+        """Pauses reading for one more reason."""
+        if not self.holds and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self.holds |= why
+
+    def release(self, why: int) -> None:
+        """Reads again if these were the last reasons not to."""
+        if self.holds & why:
+            self.holds &= ~why
+            if not self.holds and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def end(self, linger: bool) -> None:
+        """Ends the connection once all is written.
+
+        `linger`: the client may still be sending. Closing at once would reset the connection and could take the
+        answer with it (RFC 9112 §9.6), so what comes is read and thrown away, for a bounded time and size.
+        """
+        self.phase = LINGERING
+        self.buffer = b""
+        if linger and not self.half_closed:
+            self.deadline = self.proxy.clock() + LINGER_S
+            self.transport.write_eof()
+            self.release(self.holds)
+        else:
+            self.deadline = self.proxy.idle_by
+            self.transport.close()
+
+    def lingering(self, data: bytes) -> None:
+        """Throws away what came after the end, within bounds."""
+        self.lingered += len(data)
+        if self.lingered > LINGER_BYTES_MAX:
+            self.abort()
+
+    def abort(self) -> None:
+        """Ends the connection now, so that nobody takes what was sent for whole."""
+        self.phase = CLOSED
+        self.transport.abort()

@@ -1,0 +1,91 @@
+"""What one worker keeps of a pool: whose turn it is, the connections to each server, and where it is counted.
+
+`Link` holds the connections to one address, `PoolLinks` one pool. Only the proxy and its connections use them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from gslb.balancing.pool import PoolState
+from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
+
+if TYPE_CHECKING:
+    from gslb.http.upstream import Upstream
+
+IDLE_PER_SERVER_MAX = 256
+CONNECTIONS_PER_SERVER_MAX = 4_096
+MICROSECONDS = 1_000_000
+
+
+class Link:
+    """The connections of one worker to one server's address. A Link outlives Worlds as long as its server does."""
+
+    __slots__ = ("host", "idle", "open", "port", "retired")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host, self.port = host, port
+        self.idle: list[Upstream] = []  # last used last: taking the last keeps few connections warm
+        self.open = 0  # idle, busy and connecting
+        self.retired = False
+
+    def retire(self) -> None:
+        """The server is gone from the plan: idle connections end now, busy ones after their response."""
+        self.retired = True
+        for upstream in tuple(self.idle):
+            upstream.abort()
+
+    def keep(self, upstream: Upstream, until: float) -> None:
+        """Takes a connection that has nothing to do, unless there are enough."""
+        if self.retired or len(self.idle) >= IDLE_PER_SERVER_MAX:
+            upstream.abort()
+        else:
+            upstream.idle_until = until
+            self.idle.append(upstream)
+
+    def sweep(self, now: float) -> None:
+        """Closes connections that were idle for too long; the oldest come first."""
+        while self.idle and self.idle[0].idle_until < now:
+            self.idle[0].abort()
+
+
+class PoolLinks:
+    """One pool: which server is next, the connections to each, and its counters."""
+
+    __slots__ = (
+        "attempts", "cells", "classes", "connects", "ended", "errors", "links", "pick", "retries", "seconds", "started",
+        "state",
+    )  # fmt: skip
+
+    def __init__(self, state: PoolState, counters: Counters) -> None:
+        self.state = state
+        self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
+        self.links: dict[str, Link] = {}  # by server id
+        self.count_into(counters)
+
+    def count_into(self, counters: Counters) -> None:
+        """Looks the pool's series up; a new plan may have moved them."""
+        name = self.state.pool.name
+        self.cells = counters.cells
+        self.classes = {  # by the first digit of a status as it stands in the head: "2" is 50
+            ord(code[0]): counters.index("gslb_http_requests_total", pool=name, code=code) for code in CLASSES
+        }
+        self.errors = {
+            reason: counters.index("gslb_http_upstream_errors_total", pool=name, reason=reason)
+            for reason in UPSTREAM_ERRORS
+        }
+        self.retries = counters.index("gslb_http_retries_total", pool=name)
+        self.connects = counters.index("gslb_http_upstream_connections_total", pool=name)
+        self.seconds = counters.index("gslb_http_request_seconds", pool=name)
+
+    def answered(self, digit: int, seconds: float) -> None:
+        """Counts a response by its status's first digit (as a byte) and the time it took."""
+        cells, first = self.cells, self.seconds
+        cells[self.classes[digit]] += 1
+        cells[first + bisect_left(SECONDS, seconds)] += 1
+        cells[first + len(SECONDS) + 1] += int(seconds * MICROSECONDS)
+
+    def failed(self, reason: str) -> None:
+        """Counts a try that failed."""
+        self.cells[self.errors[reason]] += 1
