@@ -135,9 +135,12 @@ def settle(pid: int, timeout_s: float = 60.0) -> None:
 
     def idle() -> bool:
         pids = tree(pid)
-        before = cpu_seconds(pids)
-        time.sleep(0.4)
-        return cpu_seconds(pids) - before < 0.04
+        try:
+            before = cpu_seconds(pids)
+            time.sleep(0.4)
+            return cpu_seconds(pids) - before < 0.04
+        except OSError:  # one of them ended: it is not yet what it will be
+            return False
 
     wait_for("an idle moment after the start", idle, timeout_s)
 

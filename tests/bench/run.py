@@ -262,7 +262,7 @@ def main() -> int:
         Path(name).chmod(0o755)  # nginx's worker is another user
         try:
             rows.extend(run(options, processes))
-        except NotMeasuredError as error:
+        except (NotMeasuredError, OSError) as error:
             rows.append(Row("the rest", "", error=str(error)))
     sys.stdout.write((table.as_json(rows) if asked.json else table.as_text(rows)) + "\n")
     say(f"took {time.monotonic() - started:.0f} s")
