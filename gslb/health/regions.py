@@ -61,6 +61,11 @@ class Regions:
     freshness: Freshness = field(default_factory=lambda: Freshness(FRESH_S))
     good: dict[str, State] = field(default_factory=dict)
     isolated: bool = False
+    stale: bool = False  # the last judgement rests, for some region, on what was known before
+
+    def remember(self, states: Mapping[str, State]) -> None:
+        """What was last known good when this node stopped: it counts until there is fresh evidence."""
+        self.good = {name: state for name, state in states.items() if name in self.seen}
 
     def configure(self, names: Sequence[str], options: ProbeOptions) -> None:
         """Watches exactly `names`; what is known of those that stay is kept."""
@@ -126,21 +131,25 @@ class Regions:
         some_up = any(State.UP in view.values() for view in peers.values())
         probed = [seen.ok for seen in self.seen.values()]
         self.isolated = bool(probed) and not any(ok is None or ok for ok in probed) and not some_up
+        self.stale = self.isolated
         found: dict[str, RegionStatus] = {}
         for name, seen in self.seen.items():
             views = {node: view[name] for node, view in peers.items() if name in view}
             if seen.ok is not None:
                 views[self.node] = seen.tracker.state
+            word = self.word(name, now)
+            silent = word is None and all(state is State.UNKNOWN for state in views.values())
+            self.stale = self.stale or (silent and name in self.good)
             found[name] = judge(
                 override=None,
-                own_word=self.word(name, now),
+                own_word=word,
                 views=views,
                 isolated=self.isolated,
                 last_good=self.good.get(name),
                 changes_in_s=seen.tracker.changes_in(self.options.fast_interval_s),
             )
         if not self.isolated:
-            self.good = {name: status.state for name, status in found.items()}
+            self.good = {name: one.state for name, one in found.items() if one.state is not State.UNKNOWN}
         return found
 
     def evidence(self, now: float) -> dict[str, dict[str, Any]]:

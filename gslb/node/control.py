@@ -19,11 +19,12 @@ from dataclasses import replace
 from typing import Any
 
 import uvloop
+from aiohttp import web
 
 from gslb.errors import ConfigError, NodeError, StateError
 from gslb.geo.locate import Locator
 from gslb.health.runner import Runner
-from gslb.model import RegionStatus, State, Status
+from gslb.model import State, Status
 from gslb.node import tables
 from gslb.node.board import READY, STATUS_GENERATION
 from gslb.node.context import NodeContext
@@ -56,10 +57,11 @@ class Control:
         self.view = View(self)
         self.locator = Locator(self.planning.database, self.planning.plan.services)
         self.incarnation = context.directory.raise_incarnation()
-        self.status = self._remembered()
+        self.status = Status()
         self.runner = Runner(self._probed, clock=time.monotonic, rng=random.Random(), changing=self.side.changing)
         self.sync: Sync | None = None
         self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
+        self._admin: list[web.AppRunner] = []
         self._building: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
@@ -68,6 +70,7 @@ class Control:
     async def start(self) -> None:
         """Starts everything; the workers serve after the first round of probes, or without it."""
         self.side.configure(self.planning.plan, self.planning.config)
+        self.side.remember(self.context.directory.load_last_good() or {})
         self.runner.set_targets(self.side.targets())
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
         await self.runner.start()
@@ -76,7 +79,7 @@ class Control:
             self._run(coroutine)
         app = make_app(self.view, self.planning.config.secrets.admin_token)
         for sock in self.context.sockets.admin:
-            await run_admin(app, sock)
+            self._admin.append(await run_admin(app, sock))
         self._build_tables()
 
     def _start_sync(self) -> None:
@@ -112,6 +115,8 @@ class Control:
         for task in tuple(self._tasks):
             task.cancel()
         await self.runner.stop()
+        for admin in self._admin:
+            await admin.cleanup()
         if self.sync is not None:
             await self.sync.close()
         self.spread.close()
@@ -144,11 +149,9 @@ class Control:
 
     def _judge(self, *, first: bool) -> None:
         """Makes a Status of all evidence and publishes it if it differs."""
-        regions, servers = dict(self.side.regions(time.monotonic())), dict(self.side.servers())
-        stale = first and all(one.state is State.UNKNOWN for one in regions.values()) and bool(self.status.regions)
-        if stale:
-            regions = dict(self.status.regions)
-        new = replace(self.status, regions=regions, servers=servers, stale=stale)
+        side = self.side
+        regions, servers = dict(side.regions(time.monotonic())), dict(side.servers())
+        new = replace(self.status, regions=regions, servers=servers, stale=side.stale)
         if new == self.status and not first:
             return
         if first or _steers(new) != _steers(self.status):
@@ -163,27 +166,15 @@ class Control:
         """Logs what changed, and keeps it on disk as last known good."""
         for name, known in new.regions.items():
             before = old.regions.get(name)
-            if before is None or before.state is not known.state:
+            if known.state is not (before.state if before else State.UNKNOWN):
                 log.warning("region %s is %s", name, known.state.value, extra={"why": known.why})
         for key in old.servers.keys() | new.servers.keys():
             state = new.servers.get(key, State.UP)
-            if old.servers.get(key, State.UP) is not state:
+            if state not in {old.servers.get(key, State.UP), State.UNKNOWN}:
                 log.warning("server %s is %s", key, state.value)
-        if not new.stale and new.regions:
-            states = {name: known.state.value for name, known in new.regions.items()}
-            with contextlib.suppress(StateError, OSError):
-                self.context.directory.save_last_good({"regions": states})
-
-    def _remembered(self) -> Status:
-        """The last known good Status from disk, for a start without anybody to ask."""
-        kept = self.context.directory.load_last_good() or {}
-        states = kept.get("regions", {})
-        known = {
-            name: RegionStatus(State(value), "last known good, from disk")
-            for name, value in states.items()
-            if name in self.planning.plan.regions and value in set(State)
-        }
-        return Status(regions=known)
+        if not new.stale and self.side.keep():
+            with contextlib.suppress(StateError):  # a full disk: told by the directory's own log
+                self.context.directory.save_last_good(self.side.keep())
 
     # ------------------------------------------------------------ plans
     async def reload(self) -> dict[str, Any]:

@@ -109,15 +109,19 @@ class EdgePlane:
         self._frontdoor = FrontDoor(world, self._locator, counters, clock=time.monotonic)
         self._udp = [UdpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_udp", index)]
         self._tcp = [TcpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_tcp", index)]
-        for server in (*self._udp, *self._tcp):
-            server.start(loop)
+        for udp in self._udp:
+            udp.start(loop)
+        for tcp in self._tcp:
+            tcp.start(loop)
         for sock in sockets.of_worker("http", index):
             self._http.append(await loop.create_server(self._frontdoor.protocol, sock=sock))
 
     def drain(self) -> None:
         """See Plane."""
-        for server in (*self._udp, *self._tcp):
-            server.close()
+        for udp in self._udp:
+            udp.close()
+        for tcp in self._tcp:
+            tcp.close()
         for listener in self._http:
             listener.close()
         if self._frontdoor is not None:

@@ -11,7 +11,7 @@ import logging
 import pickle
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
@@ -52,8 +52,9 @@ class Planning:
     # ------------------------------------------------------------ plans
     def _compile(self, config: Config) -> Plan:
         generation = self._header[PLAN_GENERATION] + 1
-        region = self._context.name if self._context.role == "region" else None
-        plan = compile_plan(config, generation=generation, region=region, geo=self._geo)
+        name, role = self._context.name, self._context.role
+        region, edge = (name, None) if role == "region" else (None, name)
+        plan = compile_plan(config, generation=generation, region=region, geo=self._geo, edge=edge)
         self._header[PLAN_GENERATION] = generation
         return replace(plan, counters=self.series.assign(plan))
 
@@ -75,13 +76,10 @@ class Planning:
 
     def _needs_restart(self, config: Config) -> list[str]:
         """Settings of the sockets and processes that differ from what runs."""
-        context = self._context
-        if context.role == "edge":
-            old, new = edge_settings(self.config, context.name), edge_settings(config, context.name)
-        else:
-            old, new = region_settings(self.config, context.name), region_settings(config, context.name)
-        changed = [name for name in type(new).__dataclass_fields__ if getattr(old, name) != getattr(new, name)]
-        return [f"{name} changed" for name in changed if name in {"workers", "listen", "admin"} or "listen" in name]
+        name = self._context.name
+        settings = edge_settings if self._context.role == "edge" else region_settings
+        old, new = asdict(settings(self.config, name)), asdict(settings(config, name))
+        return [f"{key} changed" for key in new if old[key] != new[key] and key != "trusted_proxies"]
 
     # ------------------------------------------------------------ geo
     def _open_geo(self) -> GeoSource | None:

@@ -44,8 +44,18 @@ class Side(Protocol):
     def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
         """Reports from the shared store."""
 
+    def remember(self, kept: Mapping[str, Any]) -> None:
+        """What `keep` gave when this node last ran."""
+
+    def keep(self) -> dict[str, Any]:
+        """What to keep on disk as last known good."""
+
     def regions(self, now: float) -> Mapping[str, RegionStatus]:
         """For the Status."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether the last judgement rests on what was known before."""
 
     def servers(self) -> Mapping[str, State]:
         """For the Status: what isn't UP."""
@@ -98,9 +108,27 @@ class EdgeSide:
         for report in reports:
             take(report.node, report.incarnation, report.sequence, report.payload, now)
 
+    def remember(self, kept: Mapping[str, Any]) -> None:
+        """See Side. What is not ours, or not believable, is left out."""
+        states = kept.get("regions")
+        if isinstance(states, Mapping):
+            known = set(State)
+            self.picture.remember(
+                {name: State(word) for name, word in states.items() if isinstance(word, str) and word in known}
+            )
+
+    def keep(self) -> dict[str, Any]:
+        """See Side."""
+        return {"regions": {name: state.value for name, state in self.picture.good.items()}}
+
     def regions(self, now: float) -> Mapping[str, RegionStatus]:
         """See Side."""
         return self.picture.judge(now)
+
+    @property
+    def stale(self) -> bool:
+        """See Side."""
+        return self.picture.stale
 
     def servers(self) -> Mapping[str, State]:
         """See Side."""
@@ -186,10 +214,22 @@ class RegionSide:
     def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
         """See Side: a region needs nobody's word yet."""
 
+    def remember(self, kept: Mapping[str, Any]) -> None:
+        """See Side: a region checks its servers anew."""
+
+    def keep(self) -> dict[str, Any]:
+        """See Side."""
+        return {}
+
     def regions(self, now: float) -> Mapping[str, RegionStatus]:
         """See Side."""
         del now
         return {}
+
+    @property
+    def stale(self) -> bool:
+        """See Side."""
+        return False
 
     def servers(self) -> Mapping[str, State]:
         """See Side."""

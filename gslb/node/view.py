@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import resource
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
+from gslb.ops.processes import usage
 from gslb.telemetry import Collector, Gauges
 
 if TYPE_CHECKING:
@@ -165,31 +162,10 @@ class View:
             gauges.set("gslb_worker_up", bool(row.header[READY]), **who)
             for reason, cell in (("exited", EXITED), ("hung", HUNG)):
                 replaced[role, reason] = replaced.get((role, reason), 0) + row.header[cell]
-            used = process_usage(row.header[PID])
+            used = usage(row.header[PID])
             if used is not None:
                 gauges.set("gslb_process_resident_memory_bytes", used.resident_bytes, **who)
                 gauges.set("gslb_process_cpu_seconds_total", used.cpu_s, **who)
-                gauges.set("gslb_process_open_fds", used.open_files, **who)
+                gauges.set("gslb_process_open_fds", used.open_fds, **who)
         for (role, reason), count in replaced.items():
             gauges.set("gslb_worker_restarts_total", count, role=role, reason=reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the kernel says of a process."""
-
-    resident_bytes: int
-    cpu_s: float
-    open_files: int
-
-
-def process_usage(pid: int) -> Usage | None:
-    """Reads /proc (Linux); None for a process that is gone."""
-    folder = Path(f"/proc/{pid}")
-    try:
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        files = sum(1 for _ in (folder / "fd").iterdir())
-    except (OSError, IndexError):
-        return None
-    ticks = int(fields[11]) + int(fields[12])  # utime and stime: fields 14 and 15 of proc(5), 1-based
-    return Usage(int(fields[21]) * resource.getpagesize(), ticks / os.sysconf("SC_CLK_TCK"), files)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from gslb.config.compile import compile_plan, edge_settings, geo_source
 from gslb.config.load import load
 from gslb.config.schema import Config
-
 from gslb.errors import ConfigError, GeoError, GslbError
 from gslb.geo.database import Database
 from gslb.geo.locate import Locator

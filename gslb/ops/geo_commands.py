@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from gslb.config.compile import geo_source
-from gslb.config.load import load
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from gslb.config.compile import geo_source
+from gslb.config.load import load
 from gslb.errors import GeoError, GslbError
 from gslb.geo import build as builder
 from gslb.geo.database import Database

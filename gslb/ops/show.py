@@ -28,8 +28,8 @@ def table(*columns: str) -> Table:
 
 def checked(summary: Mapping[str, Any]) -> None:
     """`gslb check` found nothing wrong."""
-    counts = ", ".join(f"{len(summary[key])} {key}" for key in ("zones", "services", "regions"))
-    _console.print(f"[green]fine[/]: cluster {escape(summary['cluster'])}, {counts}")
+    counts = ", ".join(f"{key}: {', '.join(summary[key]) or 'none'}" for key in ("zones", "services", "regions"))
+    _console.print(f"[green]fine[/]: cluster {escape(summary['cluster'])}; {escape(counts)}")
 
 
 def explained(answer: Mapping[str, Any]) -> None:

@@ -153,3 +153,20 @@ def test_evidence_names_its_age_and_source():
     assert found["probe"] == {"says": "up: 200", "age_s": 2.0}
     assert found["view of edge-2"]["says"] == "up"
     assert regions.own_view() == dict.fromkeys(NAMES, State.UP)
+
+
+def test_what_was_known_before_counts_until_there_is_evidence_and_is_called_stale():
+    regions = picture()
+    regions.remember({"eu": State.DOWN, "us": State.UP, "gone": State.UP})
+    assert states(regions, 0.0) == {"eu": "down", "us": "up", "ap": "unknown"}
+    assert regions.stale
+    probe(regions, 1.0, eu=True, us=True)
+    assert states(regions, 1.0) == {"eu": "up", "us": "up", "ap": "unknown"}
+    assert not regions.stale
+
+
+def test_a_first_failure_after_a_start_does_not_bring_a_dead_region_back():
+    regions = picture()
+    regions.remember({"eu": State.DOWN, "us": State.UP, "ap": State.UP})
+    probe(regions, 0.5, eu=False, us=True, ap=True)
+    assert states(regions, 0.5) == {"eu": "down", "us": "up", "ap": "up"}
