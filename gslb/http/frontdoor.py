@@ -1,9 +1,8 @@
 """The front door: answers HTTP requests for a service with a redirect to the region that the engine picks.
 
-One protocol per connection, no Task and no timer per request. Requests on a connection mostly repeat their field
-lines, so those are validated once: when the bytes after the request line equal the last ones, only the line is looked
-at (RFC 9112 through heads.PLAIN_REQUEST) and the answer is the remembered one, while its World is in force. Everything
-else takes the slow way through heads.parse_request.
+One protocol per connection, no Task and no timer per request. A plain request (most are) is validated and taken apart
+by one expression, heads.PLAIN_REQUEST, and answered from ready bytes; the answer is remembered by the connection while
+its World is in force. Everything else goes through heads.parse_request.
 
 A redirect leads to a configured region's URL with the target appended as it came. A target starts with "/", so it
 can't reach into the authority; a request that already is where it would be sent is refused (508), never redirected.
@@ -13,14 +12,16 @@ The node makes one FrontDoor a worker.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
 from gslb.errors import HttpError
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
-from gslb.http.heads import HEAD_BYTES_MAX, PLAIN_REQUEST, TARGET_BYTES_MAX, RequestHead, bad, parse_request
-from gslb.http.redirects import Answer, Redirects, edge_word, place
+from gslb.http.heads import HEAD_BYTES_MAX, PLAIN_REQUEST, TARGET_BYTES_MAX, Field, RequestHead, bad, parse_request
+from gslb.http.redirects import Answer, Named, Redirects, edge_word
 from gslb.http.replies import WELL_KNOWN, error_reply, word_reply
 from gslb.model import World
 
@@ -38,7 +39,6 @@ SWEEP_INTERVAL_S = 0.5
 WRITE_BUFFER_HIGH_BYTES = 65_536
 
 _SAFE = frozenset({b"GET", b"HEAD"})
-_LINE_MAX = TARGET_BYTES_MAX + 44  # method, spaces and version beside the target: longer ones are for parse_request
 
 
 class FrontDoor:
@@ -116,22 +116,21 @@ class Connection(asyncio.Protocol):
     """One client connection. Every request is answered within the callback that completes its head."""
 
     __slots__ = (
-        "answer", "buffer", "deadline", "door", "ended", "lingered", "lingering", "paused", "peer", "scanned", "tail",
-        "transport", "write",
+        "answer", "buffer", "deadline", "door", "ended", "host", "lingered", "lingering", "paused", "peer", "ready",
+        "scanned", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, door: FrontDoor) -> None:
         self.door = door
         self.deadline = door.head_by
+        self.ready = not door.draining  # the next bytes are the start of a request that may be answered at once
         self.buffer = b""  # an incomplete head, or requests that wait for the client to read
         self.scanned = 0
         self.paused = False
         self.ended = False  # the client will send no more
         self.lingering = False  # all is said; what still comes is thrown away
         self.lingered = 0
-        # Of the last plain request: the bytes after its request line, and what it was answered with. None whenever
-        # the next bytes are not the start of a request.
-        self.tail: bytes | None = None
+        self.host = b""  # of the last plain request, and its answer
         self.answer: Answer | None = None
 
     # ------------------------------------------------------------ the connection
@@ -157,7 +156,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads slowly: so do we."""
         self.paused = True
-        self.tail = None
+        self.ready = False
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
@@ -165,8 +164,7 @@ class Connection(asyncio.Protocol):
         self.paused = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
-            if self.buffer:
-                self._serve(self.buffer)
+            self._serve(self.buffer)
             if self.ended and not self.paused:
                 self.transport.close()
 
@@ -181,38 +179,51 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Closes if idle."""
-        self.tail = None
+        self.ready = False
         if not (self.buffer or self.lingering):
             self.transport.close()
 
     # ------------------------------------------------------------ requests
     def data_received(self, data: bytes) -> None:
-        """Answers at once a request whose fields are those of the last one."""
-        end = data.find(b"\r\n")
-        if data[end:] == self.tail and end < _LINE_MAX:
-            match = PLAIN_REQUEST(data[:end] + b"\r\n\r\n")
-            door, answer = self.door, self.answer
-            if match is not None and answer is not None and answer.source is door.redirects:
-                if answer.until < door.keepalive_by and answer.until <= door.clock():
-                    self._slow(data)
+        """Answers at once a plain request without a body that came alone and whole."""
+        if self.ready:
+            match = PLAIN_REQUEST(data)
+            if match is not None and match.end() == len(data) <= HEAD_BYTES_MAX:
+                method, target, host, length = match.groups()
+                door, answer = self.door, self.answer
+                if (
+                    host != self.host
+                    or answer is None
+                    or answer.source is not door.redirects
+                    or answer.until < math.inf
+                ):
+                    answer = self._remember(host)
+                if answer is not None and length is None and len(target) <= TARGET_BYTES_MAX:
+                    if answer.turns:
+                        answer = answer.next()
+                    self.deadline = door.keepalive_by
+                    cells = door.cells
+                    cells[answer.cell] += 1
+                    if method in _SAFE:
+                        cells[door.found_cell] += 1
+                        self.write(answer.found + target + door.ending)
+                    else:
+                        cells[door.kept_cell] += 1
+                        self.write(answer.kept + target + door.ending)
                     return
-                if answer.turns:
-                    answer = answer.next()
-                self.deadline = door.keepalive_by
-                cells = door.cells
-                cells[answer.cell] += 1
-                if match[1] in _SAFE:
-                    cells[door.found_cell] += 1
-                    self.write(answer.found + match[2] + door.ending)
-                else:
-                    cells[door.kept_cell] += 1
-                    self.write(answer.kept + match[2] + door.ending)
-                return
         self._slow(data)
 
+    def _remember(self, host: bytes) -> Answer | None:
+        """The answer to plain requests of this host; None if it is one for the slow way, which says why."""
+        named = self.door.redirects.named(host)
+        self.host, self.answer = host, None
+        if named is not None:
+            with contextlib.suppress(HttpError):
+                self.answer = self._find(named, ())
+        return self.answer
+
     def _slow(self, data: bytes) -> None:
-        """Everything that isn't a repeated plain request."""
-        self.tail = None
+        """Everything that isn't a plain request."""
         if self.lingering:
             self.lingered += len(data)
             if self.lingered > LINGER_BYTES_MAX:
@@ -246,8 +257,7 @@ class Connection(asyncio.Protocol):
                 self.write(b"".join(answers))
                 answers = []
         self.buffer = b"" if self.lingering else data[start:]
-        if self.buffer or self.lingering or self.paused:
-            self.tail = None
+        self.ready = not (self.buffer or self.lingering or self.paused or self.door.draining)
         if self.lingering:
             self._finish(b"".join(answers))
         elif answers:
@@ -262,18 +272,15 @@ class Connection(asyncio.Protocol):
             raise bad("missing_host", "a front door needs the Host field to know which service is meant")
         if head.target == b"*":
             raise bad("bad_target", "only a path can be redirected")
-        service = _name(head.host)
-        if service not in door.redirects.services:
+        named = door.redirects.named(head.host)
+        if named is None:
             if head.target == WELL_KNOWN and head.method in _SAFE:
                 self.lingering = close
                 door.count(200)
                 word = edge_word(door.world, draining=door.draining)
                 return word_reply(word, door.date, close=close, to_head=head.method == b"HEAD")
             raise bad("unknown_host", "no service of this name is configured here", 421)
-        answer = self._find(service, head)
-        if not close and not head.absolute and len(data) == head.end:
-            self.tail, self.answer = data[data.index(b"\r\n") :], answer
-        answer = answer.next()
+        answer = self._find(named, head.specials).next()
         self.lingering = close
         safe = head.method in _SAFE
         door.cells[answer.cell] += 1
@@ -281,18 +288,17 @@ class Connection(asyncio.Protocol):
         ending = b"\r\nConnection: close" + door.ending if close else door.ending
         return (answer.found if safe else answer.kept) + head.target + ending
 
-    def _find(self, service: str, head: RequestHead) -> Answer:
-        """Who asks, and where to send them."""
-        door = self.door
-        client = self.peer
-        schemes: tuple[bytes, ...] = (b"http://",)
+    def _find(self, named: Named, specials: Sequence[Field]) -> Answer:
+        """Who asks, and where to send them. Raises HttpError if there is nowhere."""
+        door, client = self.door, self.peer
+        here: tuple[bytes, ...] = (named.http,)
         if door.trusted and is_trusted(client, door.trusted):
-            client = client_address(head.specials, client, door.trusted)
-            schemes = (b"http://", b"https://")  # the proxy may have taken TLS off
-        answer = door.redirects.find(service, client, door.clock())
+            client = client_address(specials, client, door.trusted)
+            here = (named.http, named.https)  # the proxy may have taken TLS off
+        answer = door.redirects.find(named.service, client, door.clock())
         if answer is None:
             raise HttpError("no region of this service has a URL", blame="us", status=503, reason="no_region")
-        if any(place(scheme + head.host) in _places(answer) for scheme in schemes):
+        if answer.place in here or any(each.place in here for each in answer.turns):
             raise HttpError("the service's region is this very place", blame="us", status=508, reason="redirect_loop")
         return answer
 
@@ -313,13 +319,3 @@ class Connection(asyncio.Protocol):
         self.write(last)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-
-
-def _places(answer: Answer) -> tuple[bytes, ...]:
-    return tuple(each.place for each in answer.turns) or (answer.place,)
-
-
-def _name(host: bytes) -> str:
-    """The service that a Host names: without its port and final dot."""
-    name, colon, port = host.rpartition(b":")
-    return (name if colon and (port.isdigit() or not port) else host).rstrip(b".").decode("ascii")

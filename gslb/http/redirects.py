@@ -1,14 +1,14 @@
 """Where the front door sends a request: the engine's decision as ready response bytes. Pure; only frontdoor calls it.
 
 A decision is made once for each service and class of clients under one World (and once a client unit where a hash
-decides); a request then costs a look-up. A new World makes a new `Redirects`.
+decides); a request then costs a few look-ups. A new World makes a new `Redirects`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from gslb.model import Address, Client, Decision, Region, World
@@ -20,9 +20,18 @@ if TYPE_CHECKING:
     from gslb.telemetry import Counters
 
 ANSWERS_MAX = 65_536
+HOSTS_MAX = 4096  # ways to write the services' names that are remembered
 
 _FOUND = b"HTTP/1.1 302 Found\r\n"
 _KEPT = b"HTTP/1.1 307 Temporary Redirect\r\n"
+
+
+class Named(NamedTuple):
+    """What a Host field names: a service, and the place that the request is at, with TLS and without."""
+
+    service: str
+    http: bytes
+    https: bytes
 
 
 class Answer:
@@ -58,10 +67,25 @@ class Redirects:
     """All answers under one World."""
 
     def __init__(self, world: World, locator: Locator, counters: Counters) -> None:
-        self.services = world.plan.services
+        self._services = world.plan.services
+        self._hosts: dict[bytes, Named] = {}
         self._status, self._locator, self._counters = world.status, locator, counters
         # None under (service, class): a hash decides there, so the answer stands under (service, class, unit)
         self._answers: dict[Hashable, Answer | None] = {}
+
+    def named(self, host: bytes) -> Named | None:
+        """The service that a valid Host names, None if it is none of ours. Its port and case don't matter."""
+        known = self._hosts.get(host)
+        if known is None:
+            name, colon, port = host.rpartition(b":")
+            name = name if colon and (port.isdigit() or not port) else host
+            service = name.rstrip(b".").lower().decode("ascii")
+            if service not in self._services:
+                return None
+            if len(self._hosts) >= HOSTS_MAX:
+                self._hosts.clear()
+            known = self._hosts[host] = Named(service, place(b"http://" + host), place(b"https://" + host))
+        return known
 
     def find(self, service: str, client: Address, now: float) -> Answer | None:
         """The answer for a client of a configured service; None if no region of it has a URL."""
@@ -76,7 +100,7 @@ class Redirects:
             answer = answers.get(key)
         if answer is not None and now < answer.until:
             return answer
-        decision = decide(self.services[service], views, Client(client_unit(address, family)), None, self._status, now)
+        decision = decide(self._services[service], views, Client(client_unit(address, family)), None, self._status, now)
         return self._remember(decision, service, class_id, client_unit(address, family))
 
     def _remember(self, decision: Decision, service: str, class_id: int, unit: int) -> Answer | None:
