@@ -21,6 +21,7 @@ from gslb.dns.wire import (
     CLASS_IN,
     CNAME,
     DS,
+    HEADER_BYTES,
     HINFO,
     IXFR,
     NOERROR,
@@ -29,6 +30,7 @@ from gslb.dns.wire import (
     QR,
     RD,
     REFUSED,
+    SOA,
     TC,
     TXT,
     A,
@@ -40,6 +42,7 @@ from gslb.model import Service
 
 CHAIN_MAX = 8  # CNAMEs followed inside our zones
 HEADS_CACHED = 1024
+EDE_PROHIBITED, EDE_NOT_AUTHORITATIVE = 18, 20
 RFC8482_TTL_S = 3600
 _STEERED = {A: 4, AAAA: 6}
 _HINFO = b"\x07RFC8482\0"
@@ -50,8 +53,8 @@ _VERSION = b"gslb"
 class Reply:
     """An answer as record sets.
 
-    `steered` is (service, family, owner): its addresses at `owner` are to follow `answer`. `negative` is the zone
-    whose SOA goes with a steered NODATA. `exists`: the name is a configured one, not made by a wildcard or unknown.
+    `steered` is (service, family, owner): its addresses at `owner` are to follow `answer`. `exists`: the name is a
+    configured one, not made by a wildcard or unknown. `ede`: the extended error (RFC 8914) that says more.
     """
 
     rcode: int = NOERROR
@@ -60,8 +63,8 @@ class Reply:
     authority: list[RRset] = field(default_factory=list)
     additional: list[RRset] = field(default_factory=list)
     steered: tuple[Service, int, bytes] | None = None
-    negative: RRset | None = None
     exists: bool = False
+    ede: int | None = None
 
 
 def resolve(zones: Zones, name: bytes, kind: int, cls: int, node_id: bytes = b"") -> Reply:
@@ -69,8 +72,10 @@ def resolve(zones: Zones, name: bytes, kind: int, cls: int, node_id: bytes = b""
     if cls == CLASS_CH:
         return _chaos(name, kind, node_id)
     zone = zones.find(name)
-    if cls != CLASS_IN or zone is None or kind in (AXFR, IXFR):
-        return Reply(REFUSED, authoritative=False)
+    if cls != CLASS_IN or zone is None:
+        return Reply(REFUSED, authoritative=False, ede=EDE_NOT_AUTHORITATIVE)
+    if kind in (AXFR, IXFR):
+        return Reply(REFUSED, authoritative=False, ede=EDE_PROHIBITED)
     if kind == DS and name == zone.origin:  # DS belongs to the parent's side of a cut (RFC 4035 §3.1.4.1)
         zone = _parent(zones, name) or zone
     reply = Reply(exists=name in zone.nodes)
@@ -106,7 +111,10 @@ def _step(zone: CompiledZone, name: bytes, kind: int, reply: Reply) -> bytes | N
         return None
     family = _STEERED.get(kind)
     if node.service is not None and family is not None:
-        reply.steered, reply.negative = (node.service, family, name), zone.negative
+        if any(region.addresses(family) for region in node.service.regions):
+            reply.steered = node.service, family, name
+        else:  # NODATA for every client, whatever is up: no fallback can speak where no region has an address
+            reply.authority.append(zone.negative)
         return None
     found = node.rrsets.get(kind) or node.rrsets.get(CNAME)
     if found is None:
@@ -172,22 +180,30 @@ def pieces(reply: Reply, question_name: bytes, addresses: tuple[int, Sequence[by
     Args:
         reply: what to say.
         question_name: lower-case wire form.
-        addresses: for a steered reply, (TTL in seconds, rdatas); none of them makes it NODATA.
+        addresses: of a steered reply, (TTL in seconds, rdatas). None leaves them out: what is there is the lead.
     """
+    if reply.authority and not reply.answer and reply.authority[0].type == SOA:  # the usual negative, in a flood too
+        return [(1, 1, _negative(reply.authority[0], question_name))]
     composer = Composer(question_name)
-    answer, authority = reply.answer, reply.authority
+    answer = reply.answer
     if reply.steered is not None and addresses is not None:
         ttl_s, rdatas = addresses
         _, family, owner = reply.steered
-        if rdatas:
-            answer = [*answer, RRset(owner, A if family == 4 else AAAA, ttl_s, tuple(rdatas))]
-        elif reply.negative is not None:
-            authority = [*authority, reply.negative]
+        answer = [*answer, RRset(owner, A if family == 4 else AAAA, ttl_s, tuple(rdatas))]
     return [
         (section, len(rrset.rdatas), composer.rrset(rrset))
-        for section, rrsets in enumerate((answer, authority, reply.additional))
+        for section, rrsets in enumerate((answer, reply.authority, reply.additional))
         for rrset in rrsets
     ]
+
+
+def _negative(soa: RRset, question_name: bytes) -> bytes:
+    """An SOA whose owner is the end of the question's name."""
+    pointer = 0xC000 | HEADER_BYTES + len(question_name) - len(soa.owner)
+    rdata = soa.rdatas[0]
+    return b"".join(
+        (pointer.to_bytes(2, "big"), b"\0\6\0\1", soa.ttl_s.to_bytes(4, "big"), len(rdata).to_bytes(2, "big"), rdata)
+    )
 
 
 def fit(parts: Sequence[Piece], room: int) -> tuple[list[Piece], bool]:

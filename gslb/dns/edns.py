@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gslb.dns.wire import BADVERS, FORMERR, Query
 from gslb.errors import WireError
@@ -20,16 +20,15 @@ NSID, SUBNET, COOKIE, EDE = 3, 8, 10, 15
 EDE_NOT_AUTHORITATIVE = 20
 CLIENT_COOKIE_BYTES = 8
 SERVER_COOKIE_BYTES_MIN, SERVER_COOKIE_BYTES_MAX = 8, 32
-COOKIE_STAMP_S = 10.0  # how often the timestamp in server cookies moves on
+STAMP_INTERVAL_S = 10.0  # how often the timestamp in server cookies moves on
 ADDRESS_BITS = {1: 32, 2: 128}  # of the address families of RFC 7871
 OPT_BYTES_MAX = 63  # of ours on the fast path: 11, a client subnet of 24, a cookie of 28
 
 
-@dataclass(frozen=True, slots=True)
-class Subnet:
+class Subnet(NamedTuple):
     """A client subnet: `family` 4, 6, or 0 with nothing said; `address` as a number, zero beyond `source_length`.
 
-    `echo` is the option's content up to its address, scope left out: family, source length; then the address.
+    `wire` is the option's content as it came.
     """
 
     family: int
@@ -62,8 +61,7 @@ def parse_subnet(content: bytes) -> Subnet:
     return Subnet(4 if family == 1 else 6, source_length, address, content)
 
 
-@dataclass(frozen=True, slots=True)
-class Edns:
+class Edns(NamedTuple):
     """What a query's OPT record says to us. `cookie` is the client's half, b"" without."""
 
     payload_bytes: int
@@ -73,14 +71,8 @@ class Edns:
     nsid: bool = False
 
 
-NO_EDNS = Edns(PAYLOAD_BYTES_MIN, 0)
-
-
 def parse_opt(query: Query) -> Edns | None:
-    """The EDNS of a query, None without. Raises WireError: BADVERS, FORMERR for two OPTs and malformed options.
-
-    Of an option that comes twice the first counts (RFC 7873 §5.2).
-    """
+    """The EDNS of a query, None without. Raises WireError: BADVERS, FORMERR for two OPTs and malformed options."""
     if query.opt is None:
         return None
     if query.opts != 1:
@@ -88,6 +80,14 @@ def parse_opt(query: Query) -> Edns | None:
     payload, ttl, options = query.opt
     if ttl >> 16 & 0xFF:
         raise WireError("an EDNS version that is not 0", BADVERS)
+    return Edns(max(payload, PAYLOAD_BYTES_MIN), ttl & DO, *parse_options(options))
+
+
+def parse_options(options: bytes) -> tuple[Subnet | None, bytes, bool]:
+    """An OPT record's rdata: the client subnet, the client's cookie (b"" without) and whether NSID is asked for.
+
+    Of an option that comes twice the first counts (RFC 7873 §5.2). Raises WireError (FORMERR).
+    """
     subnet, cookie, nsid, at = None, b"", False, 0
     while at < len(options):
         end = at + 4 + int.from_bytes(options[at + 2 : at + 4], "big")
@@ -101,7 +101,7 @@ def parse_opt(query: Query) -> Edns | None:
             cookie = cookie or _client_cookie(content)
         elif code == NSID:
             nsid = True
-    return Edns(max(payload, PAYLOAD_BYTES_MIN), ttl & DO, subnet, cookie, nsid)
+    return subnet, cookie, nsid
 
 
 def _client_cookie(content: bytes) -> bytes:
@@ -133,21 +133,25 @@ class Cookies:
     fresh one, so none is verified.
     """
 
-    __slots__ = ("_base", "_hasher", "_next_s", "_stamp")
+    __slots__ = ("_base", "_hasher", "_refresh_at", "_stamp")
 
     def __init__(self, secret: bytes) -> None:
         """`secret`: of any length; the same on every node of the cluster."""
         self._base = hashlib.blake2b(digest_size=8, key=hashlib.blake2b(secret, digest_size=32).digest())
-        self._stamp, self._hasher, self._next_s = b"", self._base, -math.inf
+        self._refresh_at = -math.inf
+        self.refresh(0.0)
 
-    def option(self, client: bytes, source: str, now: float) -> bytes:
-        """The COOKIE option for a client cookie and the address it came from; `now` in seconds."""
-        if now >= self._next_s or now < self._next_s - COOKIE_STAMP_S:
-            self._next_s = now + COOKIE_STAMP_S
-            stamp = b"\1\0\0\0" + (int(now) & 0xFFFFFFFF).to_bytes(4, "big")
-            self._hasher = self._base.copy()
-            self._hasher.update(stamp)
-            self._stamp = stamp
+    def refresh(self, now: float) -> None:
+        """Moves the timestamp on to `now`, in seconds; called once a batch."""
+        if now < self._refresh_at:
+            return
+        self._refresh_at = now + STAMP_INTERVAL_S
+        self._stamp = b"\1\0\0\0" + (int(now) & 0xFFFFFFFF).to_bytes(4, "big")
+        self._hasher = self._base.copy()
+        self._hasher.update(self._stamp)
+
+    def option(self, client: bytes, source: str) -> bytes:
+        """The COOKIE option for a client's cookie and the address that it came from."""
         hasher = self._hasher.copy()
         hasher.update(client + source.encode())
         return b"\0\x0a\0\x18" + client + self._stamp + hasher.digest()

@@ -12,22 +12,8 @@ from gslb.dns.edns import Edns, opt_record
 from gslb.dns.wire import Query
 from gslb.steering.engine import ADDRESSES_MAX
 
-NOWHERE = 0  # the cell of counters that nobody reads (gslb.telemetry.SCRATCH_CELLS)
-
-
+_NET_24 = b"\0\x08\0\7\0\1\x18"  # a client subnet option up to its scope: IPv4, /24
 _FIXED_BYTES = 12  # of a record: a pointer to its owner, type, class, TTL, length
-
-
-def most_addresses(reply: Reply) -> int:
-    """How many addresses a steered reply can ever hold; 0 makes it NODATA for everybody, whatever the Status says.
-
-    The fallback does not count: it speaks only while some configured region has an address of the family.
-    """
-    if reply.steered is None:
-        return 0
-    service, family, _ = reply.steered
-    configured = sum(len(region.addresses(family)) for region in service.regions)
-    return min(configured + len(service.fallback), ADDRESSES_MAX) if configured else 0
 
 
 class Answer:
@@ -52,10 +38,13 @@ class Steered:
 
     `ready` holds answers by key: the client's class, or (class, hash unit) where a client hash decides (`hashed` names
     those classes). `turning` holds, by key too, the answers that `weighted` takes in turn. `keys` has the key of each
-    known source address.
+    known source address, `blocks` the class and the scope of each IPv4 /16 that is known to be all one class.
+    `longest`: how many bytes an answer can have behind the question, its OPT left out.
     """
 
-    __slots__ = ("family", "hashed", "keys", "longest", "name", "ready", "reply", "service", "turn", "turning")
+    __slots__ = (
+        "blocks", "family", "hashed", "keys", "longest", "name", "ready", "reply", "service", "turn", "turning",
+    )  # fmt: skip
 
     def __init__(self, reply: Reply, name: bytes) -> None:
         """`reply` is what goes before the addresses, `name` the question's, lower-case."""
@@ -63,16 +52,27 @@ class Steered:
         self.service, self.family, _ = reply.steered
         self.reply, self.name, self.turn = reply, name, 0
         lead_bytes = sum(len(wire) for _, _, wire in pieces(reply, name))
-        self.longest = lead_bytes + most_addresses(reply) * (_FIXED_BYTES + (4 if self.family == 4 else 16))
+        configured = sum(len(region.addresses(self.family)) for region in self.service.regions)
+        addresses = min(configured + len(self.service.fallback), ADDRESSES_MAX)
+        self.longest = lead_bytes + addresses * (_FIXED_BYTES + (4 if self.family == 4 else 16))
         self.keys: dict[str, Hashable] = {}
+        self.blocks: dict[bytes, tuple[int, bytes]] = {}
         self.ready: dict[Hashable, Answer] = {}
         self.turning: dict[Hashable, tuple[Answer, ...]] = {}
         self.hashed: set[int] = set()
 
+    def next_turn(self, key: Hashable) -> Answer | None:
+        """The next of the answers that are taken in turn, None where there are none."""
+        answers = self.turning.get(key)
+        if answers is None:
+            return None
+        self.turn += 1
+        return answers[self.turn % len(answers)]
+
     def forget(self) -> None:
         """Drops what holds for one Status; where the known clients are stays known."""
-        for held in (self.ready, self.turning):
-            held.clear()
+        self.ready.clear()
+        self.turning.clear()
         self.hashed.clear()
 
 
@@ -82,14 +82,22 @@ class Shape:
     Whoever remembers one has made sure that every answer to it fits.
     """
 
-    __slots__ = ("answer", "keys", "opt", "opt_head", "options_bytes", "ready", "steered", "variant")
+    __slots__ = (
+        "answer", "blocks", "keys", "opt", "opt_both", "opt_cookie", "opt_head", "opt_net", "options_bytes", "ready",
+        "steered", "variant",
+    )  # fmt: skip
 
     def __init__(self, query: Query, parsed: Edns | None, answer: Answer | None, steered: Steered | None) -> None:
         """Exactly one of `answer` and `steered` is there."""
         self.answer, self.steered = answer, steered
         self.ready: dict[Hashable, Answer] = steered.ready if steered else {}
         self.keys: dict[str, Hashable] = steered.keys if steered else {}
+        self.blocks: dict[bytes, tuple[int, bytes]] = steered.blocks if steered else {}
         self.variant = variant_of(query.flags, edns=parsed is not None)
         self.options_bytes = len(query.opt[2]) if query.opt is not None else 0
         self.opt = opt_record(flags=parsed.flags) if parsed is not None else b""
-        self.opt_head = self.opt[:-1]  # all but the low byte of the options' length
+        # the OPT up to what differs: its options' length and, of a client subnet of IPv4 with a /24, all but the end
+        self.opt_head = self.opt[:-1]
+        self.opt_cookie = self.opt_head + b"\x1c"
+        self.opt_net = self.opt_head + b"\x0b" + _NET_24
+        self.opt_both = self.opt_head + b"\x27" + _NET_24

@@ -81,9 +81,9 @@ class UdpServer:
                 try:
                     send(answer, peer)
                 except OSError:  # full buffers or an unreachable client: it will ask again
-                    self._responder.unsent()
+                    self._responder.tally.unsent()
         if received:
-            self._responder.settle("udp", received)
+            self._responder.settle("udp", received, now)
 
 
 class TcpServer:
@@ -156,7 +156,7 @@ class _Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._source = peer[0] if peer else ""
         self._transport.set_write_buffer_limits(WRITE_BYTES_MAX)
-        self._server.responder.connected(1)
+        self._server.responder.tally.connected(1)
         self._server.used(self)
         if not peer:  # gone before it was accepted
             self._transport.abort()
@@ -166,7 +166,7 @@ class _Connection(asyncio.Protocol):
         self._pending = b""
         self._ended = True
         self._server.connections.pop(self, None)
-        self._server.responder.connected(-1)
+        self._server.responder.tally.connected(-1)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -221,7 +221,7 @@ class _Connection(asyncio.Protocol):
             at = end
         self._pending = pending[at:]
         if queries:
-            server.responder.settle("tcp", queries)
+            server.responder.settle("tcp", queries, now)
             server.used(self)
         if out:
             self._transport.write(b"".join(out))  # may call pause_writing

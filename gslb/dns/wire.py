@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gslb.errors import WireError
 
@@ -101,8 +102,7 @@ def suffixes(name: bytes) -> Iterator[bytes]:
 
 
 # ---------------------------------------------------------------- reading
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """One query as far as an authority needs it.
 
     `name` is lower-case; `question` is the question as it came, to be echoed. `opt` is the OPT record's class, TTL and
@@ -129,7 +129,7 @@ def parse_query(wire: bytes) -> Query:
     if wire[4:6] != b"\0\1":
         raise WireError("not exactly one question", FORMERR)
     end = _question_end(wire)
-    records = sum(int.from_bytes(wire[at : at + 2], "big") for at in (6, 8, 10))
+    records = 0 if wire[6:12] == bytes(6) else sum(int.from_bytes(wire[at : at + 2], "big") for at in (6, 8, 10))
     if records > RECORDS_MAX:
         raise WireError("too many records for a query", FORMERR)
     opt, opts, at = None, 0, end
