@@ -206,7 +206,7 @@ def start_edge(options: Options, processes: Processes, subject: Subject) -> tupl
 def run(options: Options, processes: Processes) -> Iterator[Row]:
     """Every asked row."""
     if "pick" in options.groups:
-        yield from pick_rows()
+        yield from guarded("pick", pick_rows())
     if set(options.groups) <= {"pick"}:
         return
     servers = peers.backends(processes)
@@ -215,12 +215,22 @@ def run(options: Options, processes: Processes) -> Iterator[Row]:
     region = subject.regions()
     edge, rows = start_edge(options, processes, subject)
     yield from rows
-    if "dns" in options.groups:
-        yield from dns_rows(options, processes, edge)
-    if "http" in options.groups:
-        yield from http_rows(options, processes, region, edge, servers)
-    if "memory" in options.groups:
-        yield from memory_rows(options, subject)
+    groups = {
+        "dns": dns_rows(options, processes, edge),
+        "http": http_rows(options, processes, region, edge, servers),
+        "memory": memory_rows(options, subject),
+    }
+    for name, rows_of_group in groups.items():
+        if name in options.groups:
+            yield from guarded(name, rows_of_group)
+
+
+def guarded(group: str, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows of a group; what stops it is a row too, and stops no other group."""
+    try:
+        yield from rows
+    except (NotMeasuredError, OSError) as error:
+        yield Row(f"{group}: the rest", "", error=str(error))
 
 
 def parsed() -> argparse.Namespace:
@@ -263,7 +273,7 @@ def main() -> int:
         try:
             rows.extend(run(options, processes))
         except (NotMeasuredError, OSError) as error:
-            rows.append(Row("the rest", "", error=str(error)))
+            rows.append(Row("start", "", error=str(error)))
     sys.stdout.write((table.as_json(rows) if asked.json else table.as_text(rows)) + "\n")
     say(f"took {time.monotonic() - started:.0f} s")
     wanted = {"not measured", "missed"} if asked.strict else {"not measured"}

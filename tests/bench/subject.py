@@ -171,7 +171,8 @@ def fetch(url: str, host: str = "") -> tuple[int, bytes, str]:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=2)
     with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-        connection.request("GET", parts.path, headers={"Host": host} if host else {})
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers={"Host": host} if host else {})
         response = connection.getresponse()
         return response.status, response.read(), response.headers.get("Location", "")
     return 0, b"", ""
