@@ -1,0 +1,1 @@
+"""Where a client is: the GeoIP database, distances, and prefixes with their ECS scope."""
