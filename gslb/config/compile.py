@@ -215,8 +215,9 @@ def _balancer(file: RegionFile, region: Region, services: Mapping[str, Service])
 def _route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
     """A service's host also matches as this region's URL names it: that is where the front door sends its clients."""
     host = route.match.host
-    hosts = () if host is None else (host,)
-    if host in services and region in services[host].regions:
+    hosts: tuple[str, ...] = () if host is None else (host,)
+    service = services.get(host or "")
+    if service is not None and region in service.regions:
         hosts += (region.authority,)
     return Route(route.pool, hosts, route.match.path or "")
 

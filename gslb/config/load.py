@@ -73,14 +73,16 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Config:
 
     Raises ConfigError with every Problem found, in file order.
     """
-    documents = _documents(directory)
+    read_files = _documents(directory)
     folder = Folder(directory.absolute(), environment)
-    main = _validated(documents.pop(MAIN_FILE), ClusterFile, folder)
-    regions = [_validated(document, RegionFile, folder) for document in documents.values()]
+    main = _validated(read_files.pop(MAIN_FILE), ClusterFile, folder)
+    regions = [_validated(document, RegionFile, folder) for document in read_files.values()]
     config = check_all(main, regions)
-    problems = [problem for source in (main, *regions) for problem in source.document.problems]
+    documents = [main.document, *(source.document for source in regions)]
+    problems = [problem for document in documents for problem in document.problems]
     if problems or config is None:
-        raise ConfigError(sorted(problems, key=lambda problem: (problem.file != main.document.file, problem.file, problem.line)))
+        first = main.document.file
+        raise ConfigError(sorted(problems, key=lambda one: (one.file != first, one.file, one.line)))
     return config
 
 
@@ -137,9 +139,9 @@ def _validated(document: Document, model: type[S], folder: Folder) -> Source[S]:
             errors = error.errors(include_url=False)
             if not round_:
                 report(document, model, errors)
-            mended = mend(tree, errors)
+            mended = mend(document, errors)
             if model is ClusterFile and "cluster" not in tree:
-                tree["cluster"], tree.lines["cluster"] = "unnamed", 1
+                tree.put("cluster", "unnamed", 1)
             elif not mended:
                 break
         else:

@@ -1,25 +1,30 @@
-"""pydantic's errors -> Problems with file, line and remedy; and the mending that lets checks go on. For load.py."""
+"""Pydantic's errors -> Problems with file, line and remedy; and the mending that lets checks go on. For load.py."""
 
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from gslb.config.plugins import meant
-from gslb.config.reader import Document, Items, Table, dotted
+from gslb.config.plugins import Place, meant
+from gslb.config.reader import Document, Items, Table
 from gslb.config.values import ERROR
 
 SHOWN_MAX = 60
 
-Path = tuple[str | int, ...]
+_BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "greater_than": ("gt", "more than"),
+    "less_than": ("lt", "less than"),
+}
 
 
 def report(document: Document, model: type[BaseModel], errors: Iterable[ErrorDetails]) -> None:
-    """Adds a Problem for every error. An "is too short" that only follows from errors inside is left out."""
+    """Adds a Problem for every error. An "is empty" that only follows from errors inside is left out."""
     known = list(errors)
     places = [error["loc"] for error in known]
     for error in known:
@@ -29,11 +34,12 @@ def report(document: Document, model: type[BaseModel], errors: Iterable[ErrorDet
         path = place[:-1] if place and place[-1] == "[key]" else place
         above = path[:-1] if error["type"] == "missing" else path
         message, remedy, kind = _words(document, model, error, path)
-        document.add(document.line(*above), message, remedy, dotted(path), kind)
+        document.add(document.line(*above), message, remedy, path, kind)
+        document.wrong.append(path)
 
 
 # ---------------------------------------------------------------- words
-def _words(document: Document, model: type[BaseModel], error: ErrorDetails, path: Path) -> tuple[str, str, str]:
+def _words(document: Document, model: type[BaseModel], error: ErrorDetails, path: Place) -> tuple[str, str, str]:
     """Message, remedy and kind."""
     context: dict[str, Any] = error.get("ctx", {})
     kind = error["type"]
@@ -42,39 +48,38 @@ def _words(document: Document, model: type[BaseModel], error: ErrorDetails, path
     if kind == "value_error":
         message, _, remedy = str(context["error"]).partition(": ")
         return message, remedy, "invalid"
-    shown = _shown(document, path)
     if kind == "missing":
         return f"{path[-1]!r} is missing", f"write it: {_description(model, path)}", "invalid"
     if kind == "extra_forbidden":
         return f"unknown key {path[-1]!r}", meant(str(path[-1]), _keys(model, path[:-1])), "invalid"
+    shown = _shown(document, path)
     if kind == "literal_error":
         known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
         return f"{shown} is not known here", meant(str(error["input"]), known), "invalid"
-    bounds = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt", "less_than": "lt"}
-    if kind in bounds:
-        word = {"ge": "at least", "le": "at most", "gt": "more than", "lt": "less than"}[bounds[kind]]
-        return f"{shown} is out of bounds", f"it must be {word} {context[bounds[kind]]:g}", "invalid"
-    message, remedy = _shapes(kind, shown, error, _keys(model, path))
+    if kind in _BOUNDS:
+        bound, word = _BOUNDS[kind]
+        return f"{shown} is out of bounds", f"it must be {word} {context[bound]:g}", "invalid"
+    message, remedy = _shapes(error, shown, lambda: _keys(model, path))
     return message, remedy, "invalid"
 
 
-def _shapes(kind: str, shown: str, error: ErrorDetails, keys: Iterable[str]) -> tuple[str, str]:
+def _shapes(error: ErrorDetails, shown: str, keys: Callable[[], list[str]]) -> tuple[str, str]:
     """Words for values of the wrong shape."""
     value, context = error["input"], error.get("ctx", {})
     quoted = isinstance(value, str)
-    match kind:
+    match error["type"]:
         case "string_type":
-            return f"{shown} is not text", "put it in quotes" if isinstance(value, (int, float)) else "write text"
-        case "int_type" | "int_from_float" | "int_parsing":
+            return f"{shown} is not text", "put it in quotes" if isinstance(value, int | float) else "write text"
+        case "int_type" | "int_from_float":
             return f"{shown} is not a whole number", "write it without quotes" if quoted else "write a number, as 10"
-        case "float_type" | "float_parsing":
+        case "float_type":
             return f"{shown} is not a number", "write it without quotes" if quoted else "write a number, as 1.5"
-        case "bool_type" | "bool_parsing":
+        case "bool_type":
             return f"{shown} is neither true nor false", "write true or false, without quotes"
-        case "tuple_type" | "list_type":
+        case "tuple_type":
             return f"{shown} is not a list", "put its items in brackets, as [one, two]"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            known = ", ".join(keys)
+        case "dict_type" | "model_type":
+            known = ", ".join(keys())
             return f"{shown} is not a mapping", f"known keys: {known}" if known else "write {key: value}"
         case "too_short" | "string_too_short":
             return "is empty", "write at least one"
@@ -84,35 +89,20 @@ def _shapes(kind: str, shown: str, error: ErrorDetails, keys: Iterable[str]) -> 
             return f"{shown}: {error['msg']}", ""
 
 
-def _shown(document: Document, path: Path) -> str:
-    """The value as the person wrote it, short; never a secret."""
-    if not path or path[0] == "secrets" or "redis" in path:
+def _shown(document: Document, path: Place) -> str:
+    """The value as the person wrote it, short; never one that may be a secret."""
+    here = None if not path or path[0] == "secrets" or "redis" in path else document.at(*path)
+    if isinstance(here, Table):
+        return "a mapping"
+    if isinstance(here, Items):
+        return "a list"
+    if here is None:
         return "this"
-    here: Any = document.tree
-    for part in path:
-        here = here[part] if part in here or (isinstance(here, Items) and isinstance(part, int)) else None
-        if here is None:
-            return "this"
-    if isinstance(here, (Table, Items)):
-        return "a mapping" if isinstance(here, Table) else "a list"
-    text = {True: "true", False: "false"}.get(here, repr(here)) if isinstance(here, bool) else repr(here)
+    text = str(here).lower() if isinstance(here, bool) else repr(here)
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 # ---------------------------------------------------------------- what the models know
-def inner(annotation: Any, part: str | int) -> Any:
-    """The type of what is at `part` of a value of this type; None where the models don't say."""
-    kind = bare(annotation)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        field = kind.model_fields.get(str(part))
-        return field.annotation if field else None
-    if get_origin(kind) is dict:
-        return get_args(kind)[1]
-    if get_origin(kind) is tuple:
-        return get_args(kind)[0]
-    return None
-
-
 def bare(annotation: Any) -> Any:
     """A type without `Annotated` and without `| None`."""
     while True:
@@ -125,42 +115,45 @@ def bare(annotation: Any) -> Any:
             return annotation
 
 
-def _at(model: type[BaseModel], path: Path) -> Any:
+def fields_of(annotation: Any) -> dict[str, Any]:
+    """The fields of a model by key; none of what is no model."""
+    kind = bare(annotation)
+    return dict(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+
+
+def _at(model: type[BaseModel], path: Place) -> Any:
+    """The type of what is at `path`; None where the models don't say."""
     kind: Any = model
     for part in path:
-        kind = inner(kind, part)
-    return bare(kind)
+        kind = bare(kind)
+        if get_origin(kind) in {dict, tuple}:
+            kind = get_args(kind)[get_origin(kind) is dict]
+        else:
+            field = fields_of(kind).get(str(part))
+            kind = field.annotation if field else None
+    return kind
 
 
-def _keys(model: type[BaseModel], path: Path) -> list[str]:
-    kind = _at(model, path)
-    return sorted(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else []
+def _keys(model: type[BaseModel], path: Place) -> list[str]:
+    return sorted(fields_of(_at(model, path)))
 
 
-def _description(model: type[BaseModel], path: Path) -> str:
-    kind = _at(model, path[:-1])
-    known = isinstance(kind, type) and issubclass(kind, BaseModel)
-    return (kind.model_fields[str(path[-1])].description or "") if known else "it has no default"
+def _description(model: type[BaseModel], path: Place) -> str:
+    field = fields_of(_at(model, path[:-1])).get(str(path[-1]))
+    return (field.description or "") if field else "it has no default"
 
 
 # ---------------------------------------------------------------- mending
-def mend(tree: Table, errors: Iterable[ErrorDetails]) -> bool:
+def mend(document: Document, errors: Iterable[ErrorDetails]) -> bool:
     """Takes out of the tree what the errors are about, so that the rest can be checked. False if nothing is left."""
     targets: dict[tuple[int, str | int], tuple[Table | Items, str | int]] = {}
     for error in errors:
-        path = error["loc"][:-1] if error["type"] == "missing" or error["loc"][-1:] == ("[key]",) else error["loc"]
-        found: tuple[Table | Items, str | int] | None = None
-        here: Any = tree
-        for part in path:
-            if isinstance(here, Table) and isinstance(part, str) and part in here:
-                found, here = (here, part), here[part]
-            elif isinstance(here, Items) and isinstance(part, int) and part < len(here):
-                found, here = (here, part), here[part]
+        above = error["type"] == "missing" or error["loc"][-1:] == ("[key]",)
+        found = document.holder(*(error["loc"][:-1] if above else error["loc"]))
         if found is None:
             return False
         targets[id(found[0]), found[1]] = found
     # items from the last to the first, so that the places of the others stay true
-    for container, part in sorted(targets.values(), key=lambda one: one[1] if isinstance(one[1], int) else 0, reverse=True):
-        del container[part]  # type: ignore[arg-type]  # a Table's part is text, an Items' a number
-        del container.lines[part]  # type: ignore[arg-type]  # as above
+    for container, part in sorted(targets.values(), key=lambda one: one[1] if isinstance(one[1], int) else 0)[::-1]:
+        container.remove_at(part)
     return True

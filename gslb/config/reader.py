@@ -24,7 +24,6 @@ from ruamel.yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
     StreamEndEvent,
 )
 from ruamel.yaml.reader import ReaderError
@@ -39,7 +38,7 @@ PROBLEMS_MAX = 100  # of one file
 
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+").fullmatch
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?").fullmatch
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS: dict[str, bool | None] = dict.fromkeys(("", "~", "null", "Null", "NULL"))
 _WORDS |= dict.fromkeys(("true", "True", "TRUE"), True) | dict.fromkeys(("false", "False", "FALSE"), False)
 
 
@@ -53,6 +52,15 @@ class Table(dict[str, Any]):
         self.line = line
         self.lines: dict[str, int] = {}
 
+    def put(self, key: str, value: Any, line: int) -> None:
+        """Sets a key with its line."""
+        self[key] = value
+        self.lines[key] = line
+
+    def remove_at(self, part: str | int) -> None:
+        """Takes a key out."""
+        del self[str(part)], self.lines[str(part)]
+
 
 class Items(list[Any]):
     """A sequence that knows its line, and the line of each item."""
@@ -64,41 +72,9 @@ class Items(list[Any]):
         self.line = line
         self.lines: list[int] = []
 
-
-@dataclass(slots=True)
-class Document:
-    """One file: its name for people, its content (an empty table if it can't be read), and what is wrong with it."""
-
-    file: str
-    tree: Table
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, line: int, message: str, remedy: str = "", path: str = "", kind: str = "invalid") -> None:
-        """Notes a mistake."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(Problem(self.file, line, path, message, remedy, kind))
-
-    def blame(self, path: tuple[str | int, ...], message: str, remedy: str = "", line: int = 0) -> None:
-        """Notes a mistake in what is at `path`."""
-        self.add(line or self.line(*path), message, remedy, dotted(path))
-
-    def line_of(self, word: str, *path: str | int) -> int:
-        """The line where `word` is a key or a value somewhere below `path`; else the line of that."""
-        here: Any = self.tree
-        for part in path:
-            here = here[part]
-        return _find(here, word) or self.line(*path)
-
-    def line(self, *path: str | int) -> int:
-        """The line of what is at `path`, or of the nearest thing above it that is there."""
-        here: Any = self.tree
-        line: int = max(here.line, 1)
-        for part in path:
-            if isinstance(here, Table) and isinstance(part, str) and part in here:
-                line, here = here.lines[part], here[part]
-            elif isinstance(here, Items) and isinstance(part, int) and part < len(here):
-                line, here = here.lines[part], here[part]
-        return line
+    def remove_at(self, part: str | int) -> None:
+        """Takes an item out."""
+        del self[int(part)], self.lines[int(part)]
 
 
 def dotted(path: Iterable[str | int]) -> str:
@@ -109,24 +85,75 @@ def dotted(path: Iterable[str | int]) -> str:
     return text
 
 
+@dataclass(slots=True)
+class Document:
+    """One file: its name for people, its content (an empty table if it can't be read), and what is wrong with it."""
+
+    file: str
+    tree: Table
+    problems: list[Problem] = field(default_factory=list)
+    wrong: list[tuple[str | int, ...]] = field(default_factory=list)  # paths of values that no model took
+
+    def add(
+        self, line: int, message: str, remedy: str = "", path: tuple[str | int, ...] = (), kind: str = "invalid"
+    ) -> None:
+        """Notes a mistake."""
+        if len(self.problems) < PROBLEMS_MAX:
+            self.problems.append(Problem(self.file, line, dotted(path), message, remedy, kind))
+        elif len(self.problems) == PROBLEMS_MAX:
+            words = f"there are more than {PROBLEMS_MAX} mistakes in this file"
+            self.problems.append(Problem(self.file, 0, "", words, "mend these first"))
+
+    def blame(self, path: tuple[str | int, ...], message: str, remedy: str = "", line: int = 0) -> None:
+        """Notes a mistake in what is at `path`, unless it may only follow from a `wrong` value inside or above."""
+        if not any(one[: len(path)] == path or path[: len(one)] == one for one in self.wrong):
+            self.add(line or self.line(*path), message, remedy, path)
+
+    def holder(self, *path: str | int) -> tuple[Table | Items, str | int] | None:
+        """What holds the last thing on the way down `path` that is there, and its key or index; None: not even one."""
+        here: Any = self.tree
+        found: tuple[Table | Items, str | int] | None = None
+        for part in path:
+            if isinstance(here, Table) and part in here:
+                found, here = (here, part), here[str(part)]
+            elif isinstance(here, Items) and isinstance(part, int) and part < len(here):
+                found, here = (here, part), here[part]
+        return found
+
+    def at(self, *path: str | int) -> Any:
+        """What is at `path`, or the last thing on the way that is there."""
+        found = self.holder(*path)
+        return found[0][found[1]] if found else self.tree  # type: ignore[index]  # holder's pairs fit each other
+
+    def line(self, *path: str | int) -> int:
+        """The line of what is at `path`, or of the last thing on the way that is there."""
+        found = self.holder(*path)
+        if found is None:
+            return max(self.tree.line, 1)
+        return found[0].lines[found[1]]  # type: ignore[index]  # holder's pairs fit each other
+
+    def line_of(self, word: str, *path: str | int) -> int:
+        """The line where `word` is a key or a value somewhere below `path`; else the line of that."""
+        return _find(self.at(*path), word) or self.line(*path)
+
+
 def _find(here: Any, word: str) -> int:
     """The line of `word` in a value; 0 if it isn't there."""
     if isinstance(here, Table):
-        for key, value in here.items():
-            if word in (key, value):
-                return here.lines[key]
-            if found := _find(value, word):
-                return found
+        pairs: Iterable[tuple[Any, int]] = ((here[key], here.lines[key]) for key in here)
+        if word in here:
+            return here.lines[word]
     elif isinstance(here, Items):
-        for index, value in enumerate(here):
-            if value == word:
-                return here.lines[index]
-            if found := _find(value, word):
-                return found
+        pairs = zip(here, here.lines, strict=True)
+    else:
+        return 0
+    for value, line in pairs:
+        if found := line if value == word else _find(value, word):
+            return found
     return 0
 
 
-class _Broken(Exception):  # noqa: N818 - never leaves this module
+class _Broken(Exception):
     """The file can't be read on; carries line, message, remedy."""
 
     def __init__(self, line: int, message: str, remedy: str = "") -> None:
@@ -155,7 +182,7 @@ def read(file: str, data: bytes) -> Document:
 
 def _text(data: bytes) -> str:
     if len(data) > FILE_BYTES_MAX:
-        raise _Broken(0, f"the file is longer than {FILE_BYTES_MAX >> 20} MiB", "split it, or remove what isn't configuration")
+        raise _Broken(0, f"the file is longer than {FILE_BYTES_MAX >> 20} MiB", "remove what isn't configuration")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -164,7 +191,7 @@ def _text(data: bytes) -> str:
 
 
 def _events(text: str) -> Iterator[Event]:
-    """ruamel's events; whatever it stumbles over is _Broken with a line."""
+    """The events of ruamel; whatever it stumbles over is _Broken with a line."""
     line = 1
     try:
         for event in YAML(typ="safe", pure=True).parse(text):
@@ -208,8 +235,8 @@ class _Builder:
             if isinstance(event, DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise _Broken(event.start_mark.line + 1, "a second document begins", "one file is one document: "
-                                  "remove the ---")
+                    remedy = "one file is one document: remove the ---"
+                    raise _Broken(event.start_mark.line + 1, "a second document begins", remedy)
             elif not isinstance(event, (DocumentEndEvent, StreamEndEvent)) and documents:
                 tree = self._value(event, 0)
         return tree
@@ -219,19 +246,19 @@ class _Builder:
         self._count(1, line)
         if isinstance(event, AliasEvent):
             if event.anchor not in self._anchors:
-                raise _Broken(line, f"*{event.anchor} is not known here", "quote text that starts with *, or write the "
-                              f"&{event.anchor} first")
+                remedy = f"quote text that starts with *, or write the &{event.anchor} first"
+                raise _Broken(line, f"*{event.anchor} is not known here", remedy)
             value, size = self._anchors[event.anchor]
             self._count(size, line)
             return value
         before = self._values
-        if event.tag is not None and isinstance(event, (ScalarEvent, SequenceStartEvent, MappingStartEvent)):
-            if event.tag != "!":
-                self._document.add(line, f"the tag {event.tag} means nothing here", "remove it; quote text that starts with !")
+        tag = getattr(event, "tag", None)
+        if tag not in {None, "!"}:
+            self._document.add(line, f"the tag {tag} means nothing here", "remove it; quote text that starts with !")
         if isinstance(event, ScalarEvent):
             value = self._scalar(event, line)
         elif depth >= DEPTH_MAX:
-            raise _Broken(line, f"more than {DEPTH_MAX} levels deep", "nothing in the configuration is nested that deep")
+            raise _Broken(line, f"more than {DEPTH_MAX} levels deep", "nothing in the configuration is that deep")
         elif isinstance(event, MappingStartEvent):
             value = self._table(line, depth)
         else:
@@ -257,14 +284,13 @@ class _Builder:
             key = event.value
             value = self._value(next(self._events), depth + 1)
             if key in table:
-                self._document.add(key_line, f"the key {key!r} is there twice", f"it is on line {table.lines[key]}, too: "
-                                   "remove one", key)
+                remedy = f"it is on line {table.lines[key]}, too: remove one"
+                self._document.add(key_line, f"the key {key!r} is there twice", remedy)
             elif key == "<<" and not event.style:
-                self._document.add(key_line, "merge keys (<<) are not YAML 1.2", "write the keys out, or give a whole "
-                                   "value by *alias")
+                remedy = "write the keys out, or give a whole value by *alias"
+                self._document.add(key_line, "merge keys (<<) are not YAML 1.2", remedy)
             else:
-                table[key] = value
-                table.lines[key] = key_line
+                table.put(key, value, key_line)
         return table
 
     def _items(self, line: int, depth: int) -> Items:

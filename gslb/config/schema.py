@@ -48,7 +48,7 @@ class Config(ClusterFile):
     """The whole configuration, checked."""
 
     regions: dict[str, RegionFile] = Field({}, description="the regions by name, in the order of their files' names")
-    zone_records: dict[str, tuple[Record, ...]] = Field({}, description="the records of each zone, master files included")
+    zone_records: dict[str, tuple[Record, ...]] = Field({}, description="each zone's records, master files included")
 
 
 __all__ = [

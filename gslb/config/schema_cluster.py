@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, Strict, model_validator
 
 from gslb.config import plugins
 from gslb.config.values import (
@@ -46,6 +46,7 @@ NAMESERVERS_MAX = 13
 NAMESERVER_ADDRESSES_MAX = 8
 FALLBACK_MAX = 8
 RDATA_MAX = 65_535
+CONTACT_MAX = 62  # one label, and room for the dots in it
 
 
 # ---------------------------------------------------------------- nodes
@@ -78,7 +79,7 @@ class DnsSection(Section):
         ("127.0.0.1:5300",), description="where DNS is answered, over UDP and TCP; `0.0.0.0:53` and `[::]:53` are all "
         "addresses",
     )
-    tls: Annotated[Any, Unbuilt("tls (DNS over TLS)"), Hint("not built yet")] = Field(None, description="DNS over TLS")
+    tls: Annotated[Any, Unbuilt("tls (DNS over TLS)")] = Field(None, description="DNS over TLS")
 
 
 class FrontDoorSection(Section):
@@ -90,14 +91,14 @@ class FrontDoorSection(Section):
     trusted_proxies: Annotated[tuple[Network, ...], MaxLen(PROXIES_MAX)] = Field(
         (), description="peers whose X-Forwarded-For and Forwarded are believed"
     )
-    tls: Annotated[Any, Unbuilt("tls (HTTPS)"), Hint("not built yet")] = Field(None, description="HTTPS")
+    tls: Annotated[Any, Unbuilt("tls (HTTPS)")] = Field(None, description="HTTPS")
 
 
 class AdminSection(Section):
     """The admin address of an edge: status, metrics, reload."""
 
     listen: Listen = Field("127.0.0.1:9470", description="where the admin API and `/metrics` are")
-    tls: Annotated[Any, Unbuilt("tls (HTTPS)"), Hint("not built yet")] = Field(None, description="HTTPS")
+    tls: Annotated[Any, Unbuilt("tls (HTTPS)")] = Field(None, description="HTTPS")
 
 
 class EdgeSection(Section):
@@ -118,7 +119,7 @@ class ProbeSection(Section):
     fall: Annotated[int, Ge(1), Le(100)] = Field(3, description="failures that take a region down")
     rise: Annotated[int, Ge(1), Le(100)] = Field(10, description="successes in a row that bring a region back")
     addresses: Annotated[bool, Unbuilt("probe.addresses: true")] = Field(
-        default=False, description="probe each published address by itself and withdraw it alone (`true`: not built yet)"
+        default=False, description="probe each published address by itself, and withdraw it alone"
     )
 
 
@@ -136,16 +137,16 @@ def _owner(text: str) -> str:
     if not name.isascii():
         host_name(text)
     if len(name) > 254 or not all(_OWNER_LABEL.fullmatch(label) for label in rest) or not name.strip("."):
-        raise refusal(f"{text!r} is not a record's name", "write @ for the zone itself, www, *.apps, or a full name with "
-                      "its last dot: mail.example.com.")
+        remedy = "write @ for the zone itself, www, *.apps, or a full name with its last dot: mail.example.com."
+        raise refusal(f"{text!r} is not a record's name", remedy)
     return name
 
 
 def _record_type(text: str) -> str:
     kind = text.upper()
     if kind == "SOA":
-        raise refusal("the SOA record is made by itself", "its values are the zone's contact, ttl, refresh, retry, expire "
-                      "and minimum; the serial follows from the configuration")
+        remedy = "its values are the zone's contact, ttl, refresh, retry, expire and minimum"
+        raise refusal("the SOA record is made from the zone", remedy)
     if kind not in TYPES:
         raise refusal(f"unknown record type {text!r}", plugins.meant(kind, TYPES))
     return kind
@@ -156,7 +157,8 @@ Owner = Annotated[str, AfterValidator(_owner), Hint("name in the zone")]
 
 def _contact(text: str) -> str:
     local, at, domain = text.partition("@")
-    if not local or len(text) > 200 or not text.isascii() or not text.isprintable() or " " in text or (at and not domain):
+    plain = text.isascii() and text.isprintable() and " " not in text and len(text) <= CONTACT_MAX
+    if not plain or not local or bool(at) != bool(domain):
         raise refusal(f"{text!r} is no mail address", "write hostmaster, or hostmaster@example.com")
     if at:
         host_name(domain)
@@ -166,8 +168,10 @@ def _contact(text: str) -> str:
 class RecordSection(Section):
     """An ordinary resource record."""
 
-    name: Owner = Field(description="`@` for the zone itself, a name in the zone, or a full name with its last dot; `*` as "
-                        "first label is a wildcard (RFC 4592)")
+    name: Owner = Field(
+        description="`@` for the zone itself, a name in the zone, or a full name with its last dot; `*` as its first "
+        "label is a wildcard (RFC 4592)"
+    )
     type: Annotated[str, AfterValidator(_record_type), Hint(", ".join(TYPES))] = Field(
         description="the record's type"
     )
@@ -181,14 +185,16 @@ class ZoneSection(Section):
     """A zone this cluster is the authority for."""
 
     nameservers: Annotated[
-        dict[Owner, Annotated[tuple[Address, ...], MaxLen(NAMESERVER_ADDRESSES_MAX)]],
+        dict[Owner, Annotated[tuple[Address, ...], Strict(False), MaxLen(NAMESERVER_ADDRESSES_MAX)]],
         MinLen(1),
         MaxLen(NAMESERVERS_MAX),
     ] = Field(description="the zone's name servers, with the addresses of those inside the zone (glue)")
-    records: Annotated[tuple[RecordSection, ...], MaxLen(RECORDS_MAX)] = Field(
-        (), description="ordinary records; steered names are not among them"
+    records: Annotated[tuple[RecordSection, ...], Strict(False), MaxLen(RECORDS_MAX)] = Field(
+        (), description="ordinary records; the addresses of steered names are not among them"
     )
-    file: FilePath | None = Field(None, description="an RFC 1035 master file with more records of this zone")
+    file: FilePath | None = Field(
+        None, description="an RFC 1035 master file with more records; `records: {file: path}` says the same"
+    )
     contact: Annotated[str, AfterValidator(_contact), Hint("mail address")] = Field(
         "hostmaster", description="who is responsible; without @ it is in the zone"
     )
@@ -197,7 +203,17 @@ class ZoneSection(Section):
     retry: SoaTime = Field(600.0, description="SOA retry")
     expire: SoaTime = Field(1_209_600.0, description="SOA expire")
     minimum: Ttl = Field(60.0, description="how long resolvers may keep that something is not there (RFC 2308)")
-    dnssec: Annotated[Any, Unbuilt("dnssec"), Hint("not built yet")] = Field(None, description="signing")
+    dnssec: Annotated[Any, Unbuilt("dnssec")] = Field(None, description="DNSSEC")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_for_records(cls, value: Any) -> Any:
+        """`records: {file: path}` is `file: path`. Strict(False) above: what comes out of here is no longer JSON."""
+        if isinstance(value, dict) and "file" not in value:
+            records = value.get("records")
+            if isinstance(records, dict) and set(records) == {"file"}:
+                return {**value, "records": [], "file": records["file"]}
+        return value
 
 
 # ---------------------------------------------------------------- services
@@ -224,13 +240,13 @@ class AllDown:
 
 def _all_down(value: Any) -> AllDown:
     words = [kind.value for kind in WhenAllDown if kind is not WhenAllDown.FALLBACK]
+    choices = f"{plugins.meant(str(value), words)}, {{fallback: [addresses]}}"
     if isinstance(value, Mapping):
         return AllDown(WhenAllDown.FALLBACK, plugins.validate(FallbackSection, value).fallback)
     if value == WhenAllDown.FALLBACK:
         raise refusal("fallback names no address", "write {fallback: [192.0.2.80]}")
     if value not in words:
-        raise refusal(f"{value!r} is not what to do when all is down",
-                      f"{plugins.meant(str(value), words)} or {{fallback: [addresses]}}")
+        raise refusal("this is not what to do when all is down", choices)
     return AllDown(WhenAllDown(value))
 
 
@@ -278,7 +294,7 @@ class ClusterFile(Section):
     """`gslb.yaml`: what every node shares."""
 
     cluster: Name = Field(description="the cluster's name; it begins every key in Redis")
-    state: StateSection = Field({}, validate_default=True, description="shared and kept state")  # type: ignore[assignment]
+    state: StateSection = Field({}, validate_default=True, description="shared and kept state")
     geo: GeoSection = Field(GeoSection(), description="locating clients")
     edge: EdgeSection = Field(EdgeSection(), description="what all edges have in common")
     edges: Annotated[dict[Name, EdgeSection], MaxLen(REGIONS_MAX)] = Field(

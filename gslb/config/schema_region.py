@@ -66,10 +66,8 @@ class MatchSection(Section):
 
     host: HostName | None = Field(None, description="a host name; a service's also matches by this region's `url`")
     path: RoutePath | None = Field(None, description="an exact path, or all below: `/api/*`")
-    method: Annotated[Any, Unbuilt("match on method"), Hint("not built yet")] = Field(None, description="request method")
-    headers: Annotated[Any, Unbuilt("match on headers"), Hint("not built yet")] = Field(
-        None, description="request headers"
-    )
+    method: Annotated[Any, Unbuilt("match on method")] = Field(None, description="request method")
+    headers: Annotated[Any, Unbuilt("match on headers")] = Field(None, description="request headers")
 
 
 class RouteSection(Section):
@@ -77,12 +75,8 @@ class RouteSection(Section):
 
     match: MatchSection = Field(MatchSection(), description="which requests; `{}` is all")
     pool: Name = Field(description="the pool that serves them")
-    weight: Annotated[Any, Unbuilt("weighted routes"), Hint("not built yet")] = Field(
-        None, description="share of the requests"
-    )
-    canary: Annotated[Any, Unbuilt("canary routes"), Hint("not built yet")] = Field(
-        None, description="a second pool for some requests"
-    )
+    weight: Annotated[Any, Unbuilt("weighted routes")] = Field(None, description="share of the requests")
+    canary: Annotated[Any, Unbuilt("canary routes")] = Field(None, description="a second pool for some requests")
 
 
 # ---------------------------------------------------------------- pools
@@ -123,13 +117,14 @@ class Health:
 
 def _health(value: Any) -> Health:
     if not isinstance(value, Mapping):
-        raise refusal("this is no health check", f"write {{type: http, path: /health}}; types: {', '.join(CHECKS.known())}")
-    if "type" not in value:
-        raise refusal("the check names no `type`", f"known: {', '.join(CHECKS.known())}")
+        raise refusal("this is no check", f"write {{type: http, path: /health}}; types: {', '.join(CHECKS.known())}")
+    beside = ("type", *HealthTimes.model_fields)
     times = {key: item for key, item in value.items() if key in HealthTimes.model_fields}
-    options = {key: item for key, item in value.items() if key not in HealthTimes.model_fields and key != "type"}
+    options = {key: item for key, item in value.items() if key not in beside}
     built = plugins.together(
-        lambda: plugins.build(CHECKS, value["type"], options, also=("type", *HealthTimes.model_fields)),
+        lambda: plugins.build(
+            CHECKS, value.get("type"), options, name_at=("type",), options_at=(), beside=beside
+        ),
         lambda: plugins.validate(HealthTimes, times),
     )
     return Health(*built)
@@ -161,7 +156,7 @@ class RetriesSection(Section):
         2, description="tries for one request, the first included; a fresh server each, after failed connects only"
     )
     budget: Annotated[Share | None, Unbuilt("retries.budget")] = Field(
-        None, description="most retries as a share of the active requests (not built yet)"
+        None, description="most retries as a share of the active requests"
     )
 
 
@@ -176,12 +171,8 @@ class PoolSection(Section):
         None, description="how servers are checked; without it they count as up"
     )
     retries: RetriesSection = Field(RetriesSection(), description="what happens after a failed connect")
-    breaker: Annotated[BreakerSection | None, Unbuilt("breaker"), Hint("not built yet")] = Field(
-        None, description="circuit breaker"
-    )
-    sticky: Annotated[StickySection | None, Unbuilt("sticky"), Hint("not built yet")] = Field(
-        None, description="sticky sessions"
-    )
+    breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
+    sticky: Annotated[StickySection | None, Unbuilt("sticky")] = Field(None, description="sticky sessions")
 
 
 # ---------------------------------------------------------------- the balancer
@@ -209,7 +200,7 @@ class BalancerSection(Section):
         (), description="which pool serves what, in order; without any, the only pool serves all"
     )
     pools: Annotated[dict[Name, PoolSection], MinLen(1), MaxLen(POOLS_MAX)] = Field(description="the pools by name")
-    tls: Annotated[Any, Unbuilt("tls (HTTPS)"), Hint("not built yet")] = Field(None, description="HTTPS")
+    tls: Annotated[Any, Unbuilt("tls (HTTPS)")] = Field(None, description="HTTPS")
 
 
 class RegionFile(Section):

@@ -11,7 +11,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator, ValidationInfo
@@ -133,7 +133,7 @@ def host_name(text: str) -> str:
             remedy = "write it as DNS has it, in its xn-- form"
         raise refusal(f"{text!r} holds letters that DNS has not", remedy)
     if not name or len(name) > HOST_NAME_MAX or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise refusal(f"{text!r} is not a DNS name", "write labels of letters, digits and '-' with dots, as www.example.com")
+        raise refusal(f"{text!r} is not a DNS name", "write letters, digits and '-' with dots, as www.example.com")
     return name
 
 
@@ -232,7 +232,8 @@ def _url(text: str) -> str:
 def _redis_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        fine = parts.scheme == "unix" or (parts.scheme in {"redis", "rediss"} and bool(parts.hostname) and parts.port != 0)
+        where = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname) and parts.port != 0
+        fine = parts.scheme in {"redis", "rediss", "unix"} and where
     except ValueError:
         fine = False
     if not fine or len(text) > URL_MAX:
@@ -245,15 +246,19 @@ def _route_path(text: str) -> str:
     if text == "*":
         return text
     if len(text) > URL_MAX or not _ROUTE_PATH.fullmatch(text):
-        raise refusal(f"{text!r} is not a path to match", "start it with /, and end it with * to match all below: /api/*")
+        raise refusal(f"{text!r} is not a path to match", "start it with /; end it with * to match all below: /api/*")
     return text
+
+
+def _surroundings(info: ValidationInfo) -> Surroundings:
+    """What `load` gave the models to look around with."""
+    return cast("Surroundings", info.context)
 
 
 def _path(text: str, info: ValidationInfo) -> str:
     if not text or "\0" in text:
         raise refusal("is not a path", "write the path of a file, from this file's folder")
-    surroundings: Surroundings = info.context
-    return str(surroundings.resolve(text))
+    return str(_surroundings(info).resolve(text))
 
 
 Url = Annotated[str, AfterValidator(_url), Hint("URL")]
@@ -278,7 +283,7 @@ def _secret(value: object, info: ValidationInfo) -> str:
     ((kind, where),) = value.items()
     if kind not in {"file", "env"} or not isinstance(where, str) or not where or "\0" in where:
         raise refusal("says not where the secret is", remedy)
-    surroundings: Surroundings = info.context
+    surroundings = _surroundings(info)
     if kind == "file":
         try:
             text = surroundings.read_secret(surroundings.resolve(where))
