@@ -1,5 +1,9 @@
 """What every algorithm promises, whatever its file says: run for all that are registered."""
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +12,7 @@ from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.pool import PoolState
 from gslb.model import Pool, Server, State
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "algorithms.md"
 pytestmark = pytest.mark.parametrize("name", sorted(ALGORITHMS.known()))
 WEIGHTS = st.lists(st.integers(1, 9), min_size=1, max_size=9)
 
@@ -121,3 +126,10 @@ def test_the_memory_of_a_server_survives_its_absence(name):
     for _ in range(3):
         state.ended(all_servers[0])
     assert state.active("s0") == 0
+
+
+def test_documented_with_its_options(name):
+    section = PAGE.read_text().split(f"## {name}\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| .+ \|$", section, re.MULTILINE)
+    found = {option: default.strip("`") for option, default in rows}
+    assert found == {field.name: str(field.default) or "none" for field in fields(ALGORITHMS.get(name))}

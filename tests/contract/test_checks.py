@@ -1,5 +1,9 @@
 """What every check promises, run for all that are registered."""
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +11,7 @@ from hypothesis import strategies as st
 from gslb.errors import UnknownName
 from gslb.health.check import CHECKS, Reply, Request, Result
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "health.md"
 pytestmark = pytest.mark.parametrize("name", sorted(CHECKS.known()))
 REPLIES = st.builds(
     Reply, st.integers(100, 999), st.dictionaries(st.text(max_size=5), st.text(max_size=5)), st.binary(max_size=80)
@@ -39,3 +44,11 @@ def test_judges_any_reply_purely(name, reply):
 def test_a_typo_is_told_with_what_is_known(name):
     with pytest.raises(UnknownName, match=f"did you mean '{name}'"):
         CHECKS.get(name + "x")
+
+
+def test_documented_with_its_options(name):
+    """`none` in the documents is the empty text."""
+    section = PAGE.read_text().split(f"### {name}\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) \| .+ \|$", section, re.MULTILINE)
+    found = {option: default.strip("`") for option, default in rows}
+    assert found == {field.name: str(field.default) or "none" for field in fields(CHECKS.get(name))}

@@ -32,7 +32,7 @@ class HttpCheck:
 
     path: str = "/"
     method: str = "GET"
-    expect: str = "200-399"
+    expect: str | int = "200-399"
     host: str = ""
     body: str = ""
 
@@ -42,7 +42,7 @@ class HttpCheck:
             raise ValueError(f"path {self.path!r} is not a path: write it as /health, without spaces or a fragment")
         if self.method not in _METHODS:
             raise ValueError(f"method {self.method!r} is not one of {', '.join(_METHODS)}")
-        if not isinstance(self.expect, str) or not _RANGES(self.expect):
+        if not _RANGES(str(self.expect)):
             raise ValueError(f"expect {self.expect!r} is no list of statuses: write it as 200-299 or 200,204")
         if any(not 100 <= low <= high <= 599 for low, high in self.ranges()):
             raise ValueError(f"expect {self.expect!r}: statuses go from 100 to 599, the lower one first")
@@ -55,7 +55,7 @@ class HttpCheck:
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
         """`expect` as pairs of first and last status."""
-        parts = (part.strip().partition("-") for part in self.expect.split(","))
+        parts = (part.strip().partition("-") for part in str(self.expect).split(","))
         return tuple((int(low), int(high or low)) for low, _, high in parts)
 
     def request(self) -> Request | None:

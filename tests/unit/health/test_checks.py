@@ -13,6 +13,8 @@ from gslb.health.checks.tcp import TcpCheck
         ("200-399", 400, False),
         ("200-399", 199, False),
         ("204", 204, True),
+        (204, 204, True),  # as YAML reads a bare number
+        (204, 200, False),
         ("200, 204 ,300-301", 301, True),
         ("200,204", 201, False),
     ],
@@ -50,6 +52,7 @@ def test_request():
         {"expect": "299-200"},
         {"expect": "99"},
         {"expect": ""},
+        {"expect": (200, 299)},
         {"host": "a b"},
         {"host": "a\r\nb"},
         {"body": "x" * 2000},
