@@ -6,18 +6,16 @@ the database against the nearest by the source. Networks without a place in the 
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import maxminddb
-
 from gslb.errors import GeoError
-from gslb.geo.build.places import EARTH_RADIUS_KM, Point, to_point
-from gslb.geo.build.sources import ADDRESS_BITS, REMEDY, Place, Source, open_families, place_of
+from gslb.geo.build.sources import ADDRESS_BITS, Place, Source, open_families
+from gslb.geo.database import Database
+from gslb.geo.distance import distance_km
+from gslb.model import Location
 
 Region = tuple[str, float, float]  # name, latitude and longitude in degrees
 
@@ -85,7 +83,7 @@ def measure(
     """Compare a database with its sources on random addresses; the same seed asks about the same addresses.
 
     Args:
-        database: the file to judge, of either schema that `build` reads.
+        database: the file to judge, in the GeoIP2 schema.
         sources: the files to judge it by.
         regions: name, latitude and longitude of each region, degrees.
         samples: how many addresses for each family and each way of asking.
@@ -99,18 +97,16 @@ def measure(
         raise GeoError("name at least one region to measure with")
     tell = progress or (lambda _stage, _done: None)
     rows = []
+    reader = Database(database)
     try:
-        with maxminddb.open_database(database) as reader:
-            families = open_families(sources)
-            ways = [(family, by) for family in sorted(families) for by in (ADDRESS, NETWORK)]
-            for index, (family, by) in enumerate(ways):
-                tell(f"IPv{family} by {by}", index / len(ways))
-                asked = list(_sample(families[family], family, by, samples, random.Random(seed)))  # noqa: S311
-                rows.append(_compare(reader, asked, regions, family, by))
-    except FileNotFoundError as error:
-        raise GeoError(f"{error.filename or database}: no such file; build it with `gslb geo build`") from None
-    except (OSError, maxminddb.InvalidDatabaseError) as error:
-        raise GeoError(f"{database}: can't be read as a MaxMind DB ({error}); {REMEDY}") from error
+        families = open_families(sources)
+        ways = [(family, by) for family in sorted(families) for by in (ADDRESS, NETWORK)]
+        for index, (family, by) in enumerate(ways):
+            tell(f"IPv{family} by {by}", index / len(ways))
+            asked = _sample(families[family], family, by, samples, random.Random(seed))  # noqa: S311 - no secret
+            rows.append(_compare(reader, asked, regions, family, by))
+    finally:
+        reader.close()
     tell("done", 1.0)
     return Agreement(str(database), database.stat().st_size, tuple(regions), seed, tuple(rows))
 
@@ -119,58 +115,46 @@ def _sample(source: Source, family: int, by: str, count: int, numbers: random.Ra
     """Random addresses that the source covers, with the place of each, in address order."""
     bits = ADDRESS_BITS[family]
     total = 0
-
-    def add(value: int, prefix_length: int) -> None:
-        nonlocal total
+    for _, prefix_length, value in source.networks(family):
         if source.place(value) is not None:
             total += 1 << bits - prefix_length if by == ADDRESS else 1
-
-    source.walk(family, add)
     if not total:
         return
     targets = sorted((numbers.randrange(total) for _ in range(count)), reverse=True)
-    found: list[tuple[int, Place]] = []
-    passed = first = 0
-
-    def pick(value: int, prefix_length: int) -> None:
-        nonlocal passed, first
-        size, place = 1 << bits - prefix_length, source.place(value)
-        if place is not None:
-            passed += size if by == ADDRESS else 1
-            while targets and targets[-1] < passed:
-                targets.pop()
-                found.append((first + numbers.randrange(size), place))
-        first += size
-
-    source.walk(family, pick)
-    yield from found
+    passed = 0
+    for first, prefix_length, value in source.networks(family):
+        place = source.place(value)
+        if place is None:
+            continue
+        size = 1 << bits - prefix_length
+        passed += size if by == ADDRESS else 1
+        while targets and targets[-1] < passed:
+            targets.pop()
+            yield first + numbers.randrange(size), place
 
 
 def _compare(
-    reader: maxminddb.Reader, asked: Sequence[tuple[int, Place]], regions: Sequence[Region], family: int, by: str
+    reader: Database, asked: Iterable[tuple[int, Place]], regions: Sequence[Region], family: int, by: str
 ) -> AgreementRow:
-    points = [to_point(latitude, longitude) for _, latitude, longitude in regions]
-    make = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
-    nearest = country = 0
+    places = [Location(latitude, longitude) for _, latitude, longitude in regions]
+    count = nearest = country = 0
     errors_km: list[float] = []
     for address, place in asked:
-        try:
-            answer = place_of(reader.get(make(address)) or {"country": {}})
-        except (KeyError, TypeError, ValueError, AttributeError):
-            answer = None
-        if answer is None:
+        count += 1
+        told = reader.lookup(address, family)[0]
+        if told is None:
             continue
-        point, other = to_point(place.latitude, place.longitude), to_point(answer.latitude, answer.longitude)
-        errors_km.append(2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.dist(point, other) / (2 * EARTH_RADIUS_KM))))
-        nearest += _nearest(point, points) == _nearest(other, points)
-        country += place.country == answer.country
+        truth = Location(place.latitude, place.longitude)
+        errors_km.append(distance_km(truth, told))
+        nearest += _nearest(truth, places) == _nearest(told, places)
+        country += place.country == told.country
     errors_km.sort()
-    known, count = len(errors_km), max(1, len(asked))
+    known, parts = len(errors_km), max(1, count)
+    median_km, p95_km = (errors_km[known // 2], errors_km[known * 95 // 100]) if known else (0.0, 0.0)
     return AgreementRow(
-        family, by, len(asked), nearest / count, country / count, known / count,
-        round(errors_km[known // 2], 1) if known else 0.0, round(errors_km[known * 95 // 100], 1) if known else 0.0,
-    )  # fmt: skip
+        family, by, count, nearest / parts, country / parts, known / parts, round(median_km, 1), round(p95_km, 1)
+    )
 
 
-def _nearest(point: Point, regions: Sequence[Point]) -> int:
-    return min(range(len(regions)), key=lambda index: math.dist(point, regions[index]))
+def _nearest(client: Location, regions: Sequence[Location]) -> int:
+    return min(range(len(regions)), key=lambda index: distance_km(client, regions[index]))

@@ -1,7 +1,7 @@
 """The search for the price of a branch at which the file just fits into the size asked for.
 
-For `gslb.geo.build` only. Prices double until the file fits; then the last step is bisected. Each trial goes on from
-the tree of the last price that was too low, so trials get cheaper as they go.
+For `gslb.geo.build` only. Prices double until the file fits; then the last step is narrowed down. Each trial goes on
+from the tree of the last price that was too low, so trials get cheaper as they go.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from gslb.geo.build.places import Gazetteer
 
 COORDINATE_STEP = 0.05
 LAST_RESORT_BORDER_KM = 1000.0  # what a border costs when not all of them fit
-FIRST_PRICE, BORDERLESS_PRICE, DEAREST_PRICE = 1e-7, 1e-2, 1e6
-BISECTIONS, CLOSE_ENOUGH = 7, 0.995
+# DB-IP of 2026 fills 8 MiB at a price of about 2e-5; a first price below that saves passes over larger trees
+FIRST_PRICE, SIZE_OF_FIRST_PRICE_BYTES = 6e-6, 8 * 1024 * 1024
+BORDERS_UP_TO = 1000  # times the first price; if that does not fit, borders cost, too, and the price begins anew
+DOUBLINGS = 50
+REFINEMENTS, CLOSE_ENOUGH = 7, 0.995
 
 Progress = Callable[[str, float], None]
 
@@ -60,40 +63,58 @@ class Search:
             GeoError: even a file that tells no places apart is too large.
         """
         records = self.gazetteer.records(COORDINATE_STEP)
-        low, price = 0.0, FIRST_PRICE
-        while True:  # bounded: the price doubles up to the dearest
-            self.tell(f"make networks fit (price {price:.1e})", 0.4 + 0.03 * min(12.0, math.log2(price / FIRST_PRICE)))
-            pruned = self._pruned(shapes, price)
+        too_low: Fit | None = None
+        first_price = FIRST_PRICE * SIZE_OF_FIRST_PRICE_BYTES / max(1, self.size_bytes)
+        price, border_km = first_price, dict(self.border_km)
+        for _ in range(DOUBLINGS):
+            self.tell(f"merge networks (price {price:.1e})", 0.4)
+            pruned = self._pruned(shapes, price, border_km)
             best = self._file(pruned, records, price)
             if best.size_bytes <= self.size_bytes:
                 break
-            if price > DEAREST_PRICE:
-                raise GeoError(f"{self.size_bytes} bytes are too few for any database; ask for more")
             shapes.update(pruned)
-            low, price = price, price * 2
-        high = price
-        for step in range(BISECTIONS):
-            if low == 0.0 or best.size_bytes >= self.size_bytes * CLOSE_ENOUGH:
+            too_low, price = best, price * 2
+            if price > first_price * BORDERS_UP_TO and math.inf in border_km.values():
+                border_km = dict.fromkeys(border_km, LAST_RESORT_BORDER_KM)
+                price = first_price
+        else:
+            raise GeoError(f"{self.size_bytes} bytes are too few for any database; ask for more")
+        if too_low is None:  # a small source: perhaps nothing need be merged at all
+            too_low = self._file(self._pruned(shapes, 0.0, border_km), records, 0.0)
+            if too_low.size_bytes <= self.size_bytes:
+                return too_low
+        for step in range(REFINEMENTS):
+            if best.size_bytes >= self.size_bytes * CLOSE_ENOUGH:
                 break
-            price = math.sqrt(low * high)
-            self.tell(f"fill the file ({best.size_bytes:,} bytes so far)", 0.8 + 0.02 * step)
-            pruned = self._pruned(shapes, price)
+            self.tell(f"fill the file ({best.size_bytes:,} bytes so far)", 0.7 + 0.3 * step / REFINEMENTS)
+            price = self._between(too_low, best)
+            pruned = self._pruned(shapes, price, border_km)
             candidate = self._file(pruned, records, price)
             if candidate.size_bytes <= self.size_bytes:
-                best, high = candidate, price
+                best = candidate
             else:
                 shapes.update(pruned)
-                low = price
+                too_low = candidate
         return best
 
-    def _pruned(self, shapes: Mapping[int, prune.Shape], price: float) -> dict[int, prune.Shape]:
-        pruned = {}
-        for family, shape in shapes.items():
-            border_km = self.border_km[family] if price < BORDERLESS_PRICE else LAST_RESORT_BORDER_KM
-            points, countries = self.gazetteer.points, self.gazetteer.countries
-            rates = prune.Rates(points, countries, family, self.scales[family], border_km)
-            pruned[family] = prune.prune(shape, price, rates)
-        return pruned
+    def _between(self, too_low: Fit, enough: Fit) -> float:
+        """The price to try next: sizes are nearly a straight line over the logarithm of the price."""
+        target = self.size_bytes * (1 + CLOSE_ENOUGH) / 2
+        part = (too_low.size_bytes - target) / (too_low.size_bytes - enough.size_bytes)
+        part = min(0.95, max(0.05, part))
+        low = max(too_low.price, enough.price / 1e6)
+        return math.exp(math.log(low) * (1 - part) + math.log(enough.price) * part)
+
+    def _pruned(
+        self, shapes: Mapping[int, prune.Shape], price: float, border_km: Mapping[int, float]
+    ) -> dict[int, prune.Shape]:
+        points, countries = self.gazetteer.points, self.gazetteer.countries
+        return {
+            family: prune.prune(
+                shape, price, prune.Rates(points, countries, family, self.scales[family], border_km[family])
+            )
+            for family, shape in shapes.items()
+        }
 
     def _file(self, shapes: Mapping[int, prune.Shape], records: list[mmdb.Value], price: float) -> Fit:
         trees = {family: prune.labelled(shape) for family, shape in shapes.items()}

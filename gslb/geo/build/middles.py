@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from gslb.geo.build import places
 from gslb.geo.build.fit import Progress
 from gslb.geo.build.pipeline import weigh, write_atomically
 from gslb.geo.build.places import Point, to_point
 from gslb.geo.build.sources import open_families
 from gslb.geo.centroids import TABLE_NAME
+from gslb.geo.distance import EARTH_RADIUS_KM
 
 ROUNDS = 100  # of Weiszfeld's method, which gains about a digit in ten here
 
@@ -84,5 +84,5 @@ def _mean(points: Sequence[tuple[Point, float]]) -> Point:
     x = math.fsum(point[0] * weight for point, weight in points)
     y = math.fsum(point[1] * weight for point, weight in points)
     z = math.fsum(point[2] * weight for point, weight in points)
-    scale = places.EARTH_RADIUS_KM / (math.hypot(x, y, z) or 1.0)
+    scale = EARTH_RADIUS_KM / (math.hypot(x, y, z) or 1.0)
     return x * scale, y * scale, z * scale

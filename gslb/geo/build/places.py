@@ -17,8 +17,8 @@ from importlib.resources import files
 from gslb.geo.build.mmdb import Value
 from gslb.geo.build.sources import Place, Source
 from gslb.geo.centroids import continent
+from gslb.geo.distance import EARTH_RADIUS_KM
 
-EARTH_RADIUS_KM = 6371.0
 WEIGHT_DEPTH = {4: 32, 6: 64}  # nothing deeper is told apart: a /64 is one network of one owner
 # Of IPv6, addresses say nothing (a /32 has 2**96 of them): a network counts by the root of its number of /64s.
 WEIGHT_EXPONENT = {4: 1.0, 6: 0.5}
@@ -46,19 +46,15 @@ def network_weight(family: int, prefix_length: int) -> float:
 
 
 def weigh(source: Source, family: int) -> dict[int, float]:
-    """The weight of every record of a source: record value → summed `network_weight` of the networks it stands for.
+    """The weight of every record of a source: value → summed `network_weight` of the networks that have it.
 
     Raises:
         GeoError: the source is damaged.
     """
     weights: dict[int, float] = {}
     by_length = [network_weight(family, length) for length in range(129)]
-
-    def count(value: int, prefix_length: int) -> None:
+    for _, prefix_length, value in source.networks(family):
         weights[value] = weights.get(value, 0.0) + by_length[prefix_length]
-
-    source.walk(family, count)
-    weights.pop(source.node_count, None)
     return weights
 
 

@@ -46,27 +46,20 @@ def read(source: Source, family: int, labels: Mapping[int, int]) -> Shape:
     Raises:
         GeoError: the source is damaged.
     """
-    left, right, node_count = source.left, source.right, source.node_count
-    limit = WEIGHT_DEPTH[family]
-    skip = source.roots.get(4) if family == 6 else None
-    known = labels.get
-
-    def visit(node: int, depth: int) -> Shape:
-        if depth > 128:
-            raise source.too_deep()
-        below = left[node]
-        first = visit(below, depth + 1) if below < node_count and below != skip else known(below, ABSENT)
-        below = right[node]
-        second = visit(below, depth + 1) if below < node_count and below != skip else known(below, ABSENT)
-        if type(first) is int and type(second) is int:
-            if first == second:
-                return first
-            if depth >= limit:
-                return first if first != ABSENT else second
-        return first, second
-
-    root = source.roots[family]
-    return visit(root, 0) if root < node_count else known(root, ABSENT)
+    limit, known = WEIGHT_DEPTH[family], labels.get
+    shape: Shape
+    pending: list[tuple[int, Shape]] = []  # what still lacks the neighbour to its right, with its depth
+    for _, prefix_length, value in source.networks(family):
+        depth, shape = prefix_length, known(value, ABSENT)
+        while pending and pending[-1][0] == depth:
+            left = pending.pop()[1]
+            depth -= 1
+            if isinstance(left, int) and isinstance(shape, int) and (left == shape or depth >= limit):
+                shape = left if left != ABSENT else shape
+            else:
+                shape = (left, shape)
+        pending.append((depth, shape))
+    return pending[0][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,10 @@ def _joined(one: Histogram, other: Histogram) -> Histogram:
 
 
 def _chooser(rates: Rates) -> Callable[[Histogram], tuple[int, float]]:
-    """A function that gives the label which costs least to show for a histogram (trimming it), and that cost."""
+    """A function that gives the label which costs least to show for a histogram (trimming it), and that cost.
+
+    That is never ABSENT if anything is known: what is called unknown gets no answer at all, a wrong one serves.
+    """
     # ABSENT is -1, the last element: a country of its own, in the middle of the Earth
     points, countries = [*rates.points, (0.0, 0.0, 0.0)], [*rates.countries, ""]
     border_km, distance = rates.border_km, math.dist
@@ -155,13 +151,13 @@ def _chooser(rates: Rates) -> Callable[[Histogram], tuple[int, float]]:
     def choose(labels: Histogram) -> tuple[int, float]:
         if len(labels) == 2:
             (one, weight), (other, other_weight) = labels.items()
-            if weight < other_weight or (weight == other_weight and other < one):
-                one, weight, other_weight = other, other_weight, weight
-            return one, other_weight * between(*labels)
+            if one == ABSENT or (other != ABSENT and (other_weight, one) > (weight, other)):
+                one, other, other_weight = other, one, weight
+            return one, other_weight * between(one, other)
         if len(labels) > HISTOGRAM_SIZE:
             _trim(labels, between)
         best, best_cost = ABSENT, math.inf
-        for label in sorted(labels):
+        for label in sorted(label for label in labels if label != ABSENT):
             cost = 0.0
             for other, weight in labels.items():
                 if other != label:
