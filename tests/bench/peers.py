@@ -94,10 +94,11 @@ def backends(processes: Processes) -> tuple[int, int, int]:
 
 
 def nginx(processes: Processes, servers: tuple[int, ...]) -> tuple[Peer, Peer]:
-    """A proxy in front of `servers`, and a `return 302`, in one worker."""
+    """A proxy in front of `servers`, and a `return 302`, in one worker. It spools no large body to disk."""
     proxy, redirect = free_port(), free_port()
     upstream = " ".join(f"server 127.0.0.1:{port};" for port in servers)
     http = f"""upstream u {{ {upstream} keepalive 256; keepalive_requests 1000000000; }}
+proxy_max_temp_file_size 0;
 server {{ listen 127.0.0.1:{proxy} backlog=4096; location / {{ proxy_pass http://u; proxy_http_version 1.1;
   proxy_set_header Connection ""; proxy_set_header Host $host;
   proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; }} }}

@@ -139,7 +139,7 @@ def http_rows(options: Options, processes: Processes, region: Node, edge: Node, 
         1.8,
     )
     bodies = beside(
-        "HTTP proxy, 1 MiB bodies", large(region.pids, region.http), {proxy.name: large(proxy.pids, proxy.port)}, None
+        "HTTP proxy, 1 MiB bodies", large(region.pids, region.http), {p.name: large(p.pids, p.port) for p in others}, None
     )
     yield from bodies
     yield throughput(bodies[0])
