@@ -138,9 +138,8 @@ def http_rows(options: Options, processes: Processes, region: Node, edge: Node, 
         {p.name: small(p.pids, p.port, *load.BROWSER_HEAD) for p in others},
         1.8,
     )
-    bodies = beside(
-        "HTTP proxy, 1 MiB bodies", large(region.pids, region.http), {p.name: large(p.pids, p.port) for p in others}, None
-    )
+    theirs = {p.name: large(p.pids, p.port) for p in others}
+    bodies = beside("HTTP proxy, 1 MiB bodies", large(region.pids, region.http), theirs, None)
     yield from bodies
     yield throughput(bodies[0])
     status, _, location = fetch(f"http://127.0.0.1:{edge.http}/a?b=c", SERVICE)
