@@ -207,7 +207,7 @@ class Attempts(Endpoint):
         if self.pool is not None:
             self.pool.failed("truncated")
         self._ended()
-        self.abort()
+        self.abort(reset=self.minor == 0)
 
     def _ended(self) -> None:
         """Frees the place at the server."""

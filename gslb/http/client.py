@@ -9,6 +9,7 @@ Only the proxy calls this module.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from gslb.errors import HttpError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gslb.http.proxy import Proxy
     from gslb.http.upstream import Upstream
 
+_EMPTY_LINES = re.compile(rb"(?:\r\n)++").match
 _SERVER_ERROR = ord("5")
 
 
@@ -51,14 +53,13 @@ class Client(Attempts):
             self._data_slow(data)
             return
         match = PLAIN_REQUEST(data)
-        if match is None:
+        if match is None or (end := match.end()) > proxy.plain_head_max:
             self._begin(data)
             return
         self.method, target, host, length = match.groups()
         if host != self.seen:
             self._meet(host)
         proxy.number = self.number = number = proxy.number + 1
-        end = match.end()
         if end == len(data) and length is None:
             self.sent = b"%b%b%x\r\n\r\n" % (data[:-2], self.suffix, number)
         else:
@@ -127,8 +128,8 @@ class Client(Attempts):
         proxy = self.proxy
         proxy.number = self.number = proxy.number + 1
         self.method = b""
-        if data.startswith(b"\r\n"):
-            data = data[2:]  # RFC 9112 §2.2
+        if empty := _EMPTY_LINES(data):  # RFC 9112 §2.2: before a request they are passed over
+            data, scanned = data[empty.end() :], 0
         try:
             head = parse_request(data, proxy.balancer.max_head_bytes, scanned)
             if head is not None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import TYPE_CHECKING, cast
 
 from gslb.http.forward import Peer
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 LINGER_S = 2.0
 LINGER_BYTES_MAX = 4 * 1024 * 1024
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 # One side is paused when this much waits on the other. uvloop reads up to 256 KiB at once, so one read fits.
 WRITE_BUFFER_HIGH_BYTES = 262_144
 
@@ -95,7 +98,12 @@ class Endpoint(asyncio.Protocol):
         if self.lingered > LINGER_BYTES_MAX:
             self.abort()
 
-    def abort(self) -> None:
-        """Ends the connection now, so that nobody takes what was sent for whole."""
+    def abort(self, reset: bool = False) -> None:
+        """Ends the connection now, without what is still to be written.
+
+        `reset`: by RST. A body that ends with the connection would look whole to the client after a plain close.
+        """
         self.phase = CLOSED
+        if reset and not self.transport.is_closing():
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self.transport.abort()

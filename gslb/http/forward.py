@@ -32,7 +32,7 @@ class Peer:
 # ---------------------------------------------------------------- requests
 def is_plain(head: RequestHead) -> bool:
     """Whether the head may be forwarded as it came, with only `plain_suffix` added: true of most requests."""
-    if head.absolute or head.minor == 0 or head.close or head.options:
+    if head.absolute or head.minor != 1 or head.close or head.options:
         return False
     for name, value, _, _ in head.specials:
         if name in (b"host", b"content-length"):

@@ -16,6 +16,7 @@ from gslb.errors import HttpError
 TARGET_BYTES_MAX = 8_192
 FIELDS_MAX = 128
 HEAD_BYTES_MAX = 32_768
+PLAIN_HEAD_BYTES_MAX = 8_192
 LENGTH_DIGITS_MAX = 15  # 10^15 bytes: beyond any body, far below where a server's integer overflows
 CHUNKED = -1  # as a body's length: chunked
 
@@ -63,7 +64,8 @@ _HOST_VALUE = rb"[A-Za-z0-9._~-]{1,255}+(?::[0-9]{0,5}+)?+"
 KEEP_ALIVE = rb"[Cc]onnection: ?[Kk]eep-[Aa]live\r\n"  # the one Connection field that is what we would say ourselves
 
 # Most requests, in one pass: those that may be forwarded as they came, with our own lines after theirs. The groups are
-# method, target, host, Content-Length. All others are looked at by `parse_request`.
+# method, target, host, Content-Length. All others are looked at by `parse_request`, and so are heads of more than
+# PLAIN_HEAD_BYTES_MAX: limits are not this expression's.
 PLAIN_REQUEST = re.compile(
     rb"((?!TRACE |CONNECT )[A-Z][A-Z_-]{0,31}+) (/" + _TARGET + rb") HTTP/1\.1\r\n"
     rb"(?:" + b"|".join((_ORDINARY, KEEP_ALIVE, _ORDINARY_CAREFUL)) + rb"){0,31}+"
@@ -177,14 +179,18 @@ def parse_request(data: bytes, head_bytes_max: int = HEAD_BYTES_MAX, scanned: in
 
 def _check_partial(data: bytes, head_bytes_max: int, scanned: int) -> None:
     """Refuses at once what can never become a head, so that it does not sit there until the timeout."""
-    if match := _NO_HEAD(data, max(0, scanned - 1)):
-        byte = match[0]
-        if byte in (b"\r", b"\n"):
-            raise bad("bare_line_end", "a bare CR or LF in the head")
-        raise bad("control_byte", "a control byte in the head")
+    _check_bytes(data, max(0, scanned - 1))
     line_end = data.find(b"\r\n")
     if len(data) > head_bytes_max or (line_end < 0 and len(data) > TARGET_BYTES_MAX + 64):
         _too_large(data)
+
+
+def _check_bytes(data: bytes, start: int = 0) -> None:
+    """Refuses what may be nowhere in a head (RFC 9112 §2.2, RFC 9110 §5.5)."""
+    if match := _NO_HEAD(data, start):
+        if match[0] in (b"\r", b"\n"):
+            raise bad("bare_line_end", "a bare CR or LF in the head")
+        raise bad("control_byte", "a control byte in the head")
 
 
 def _too_large(data: bytes) -> NoReturn:
@@ -196,10 +202,9 @@ def _too_large(data: bytes) -> NoReturn:
 
 def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
     """Method, target and minor version (RFC 9112 §3)."""
+    _check_bytes(line)
     match = _REQUEST_LINE(line)
     if match is None:
-        if _NO_HEAD(line):
-            raise bad("control_byte", "a control byte or a bare CR or LF in the request line")
         if line.count(b" ") > 2:
             raise bad("bad_target", "a space in the request target")
         raise bad("bad_request_line", "the request line is malformed")
@@ -214,7 +219,7 @@ def _request_line(line: bytes) -> tuple[bytes, bytes, int]:
         raise bad("unknown_method", "the method is not known", 501)
     if _ANY_TARGET(target) is None:
         raise bad("bad_target", "the request target has a fragment or a byte that is not allowed")
-    return method, target, min(int(minor), 1)
+    return method, target, int(minor)
 
 
 def _diagnose_fields(rest: bytes) -> NoReturn:
@@ -224,13 +229,10 @@ def _diagnose_fields(rest: bytes) -> NoReturn:
             continue
         if line[:1] in (b" ", b"\t"):
             raise bad("obs_fold", "a folded or indented field line")
-        if b"\r" in line or b"\n" in line:
-            raise bad("bare_line_end", "a bare CR or LF in the head")
         name, colon, _ = line.partition(b":")
         if colon and name != name.rstrip(b" \t"):
             raise bad("space_before_colon", "whitespace between a field name and its colon")
-        if _NO_HEAD(line):
-            raise bad("control_byte", "a control byte in a field")
+        _check_bytes(line)
         raise bad("bad_field", "a field line without a valid name and a colon")
     raise bad("bad_field", "the field lines are malformed")
 
@@ -259,7 +261,7 @@ def _classify(method: bytes, target: bytes, minor: int, specials: tuple[Field, .
     if absolute:
         target, host = _absolute(method, target, host)
     upgrade = b""
-    if b"upgrade" in options and minor == 1:
+    if b"upgrade" in options and minor:
         upgrade = b",".join(field.value.lower() for field in specials if field.name == b"upgrade")
     return RequestHead(
         method=method,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import time
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from gslb.balancing.routes import Router
 from gslb.errors import HttpError
 from gslb.http.client import Client
 from gslb.http.endpoint import CONNECTING, Endpoint
+from gslb.http.forwarded import is_trusted, parse_address, parse_networks
+from gslb.http.heads import PLAIN_HEAD_BYTES_MAX
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks
 from gslb.http.replies import region_word
 from gslb.http.upstream import CLOSED, Upstream
@@ -73,11 +74,12 @@ class Proxy:
     def _plan(self, plan: Plan, balancer: Balancer, servers: Mapping[str, State]) -> None:
         """Takes a new plan: routes, pools, who is trusted."""
         self.balancer = balancer
+        self.plain_head_max = min(PLAIN_HEAD_BYTES_MAX, balancer.max_head_bytes)
         self.find = Router(balancer.routes).find
         self._count_into(Counters(self._cells, plan.counters or self._slots))
         region = plan.regions.get(balancer.region)
         self.default_host = region.authority.encode() if region is not None else b"localhost"
-        self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in balancer.trusted_proxies)
+        self._trusted = parse_networks(balancer.trusted_proxies)
         links: dict[tuple[str, int], Link] = {}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
@@ -143,13 +145,8 @@ class Proxy:
 
     def is_trusted(self, address: str) -> bool:
         """Whether the forwarding fields of this peer are believed."""
-        if not self._trusted:
-            return False
-        try:
-            parsed = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._trusted)
+        parsed = parse_address(address) if self._trusted else None
+        return parsed is not None and is_trusted(parsed, self._trusted)
 
     @property
     def active(self) -> int:

@@ -191,7 +191,7 @@ class Upstream(asyncio.Protocol):
         if length == 0:
             framed = None if head.length != UNTIL_CLOSE or client.method == b"HEAD" else 0
         self.keep = not head.close and length != UNTIL_CLOSE
-        self.rechunk = length == UNTIL_CLOSE and client.minor == 1
+        self.rechunk = length == UNTIL_CLOSE and client.minor > 0
         if self.rechunk:
             framed = CHUNKED
         elif length < 0 and client.minor == 0:
