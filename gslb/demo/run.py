@@ -86,9 +86,9 @@ def _things_to_try(cluster: Cluster, config: Config, regions: dict[str, Region],
         f"  {_gslb()} explain {service} --client {PLACES[0].subnet} --node http://{edge.admin}",
         "",
         f"Lose {first.name} (any one of these), then dig and curl again:",
-        f"  kill -9 -{pid}          # its backends die",
-        f"  kill -STOP -{region_pid}       # its balancer freezes; -CONT thaws it",
-        f"  kill -9 -{region_pid}          # its balancer dies",
+        f"  kill -9 -{pid}   # its backends die",
+        f"  kill -STOP -{region_pid}   # its balancer freezes; -CONT thaws it",
+        f"  kill -9 -{region_pid}   # its balancer dies",
         f"Within 8 seconds no new answer and no redirect names {first.name} ({', '.join(first.ipv4)}).",
         f"Bring back whatever is dead: kill -USR1 {os.getpid()}",
         "",
@@ -99,7 +99,8 @@ def _things_to_try(cluster: Cluster, config: Config, regions: dict[str, Region],
 
 def _gslb() -> str:
     """How this shell calls us."""
-    return "gslb" if Path(sys.argv[0]).name != "gslb" else sys.argv[0]
+    called = Path(sys.argv[0])
+    return str(called.absolute()) if called.name == "gslb" else f"{sys.executable} -m gslb"
 
 
 def _live(cluster: Cluster, config: Config, regions: dict[str, Region], service: str) -> int:
