@@ -40,11 +40,13 @@ def check_all(main: Source[ClusterFile], regions: Sequence[Source[RegionFile]]) 
     cluster = main.model
     if cluster is None:
         return None
-    known = {source.region for source in regions if source.region}
+    known = {source.region for source in regions}
     _check_geo(main.document, cluster)
     _check_edges(main.document, cluster, known)
     for name, service in cluster.services.items():
-        _check_service(main.document, name, service, known)
+        _check_service(main.document, name, service)
+        if "" not in known and len(known) == len(regions):  # else a name may be in the file that can't be read
+            _check_regions_named(main.document, name, service, known)
     records = check_zones(main, cluster)
     return _config(cluster, regions, records)
 
@@ -74,15 +76,19 @@ def _split(listen: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, 
     return ipaddress.ip_address(host.strip("[]")), int(port)
 
 
-def _check_listens(document: Document, listens: Iterable[tuple[Place, str]]) -> None:
-    """Two sockets of one node that want the same address; 0.0.0.0 and [::] are all addresses of their family."""
+def _check_listens(document: Document, listens: Iterable[tuple[Place, str]], below: str = "") -> None:
+    """Two sockets of one node that want the same address; 0.0.0.0 and [::] are all addresses of their family.
+
+    `below`: only listen lines below this key are blamed.
+    """
     seen: list[tuple[Place, str]] = []
     for path, listen in listens:
         address, port = _split(listen)
         for other_path, other in seen:
             other_address, other_port = _split(other)
             alike = address == other_address or address.is_unspecified or other_address.is_unspecified
-            if port == other_port and address.version == other_address.version and alike:
+            alike = alike and address.version == other_address.version and port == other_port
+            if alike and below in {"", path[0]}:
                 message = f"{listen} overlaps with {other} on line {document.line(*other_path)}"
                 document.blame(path, message, "give each its own port or address")
                 break
@@ -173,7 +179,7 @@ def _check_edges(document: Document, cluster: ClusterFile, regions: set[str]) ->
         if said:
             places = {part: ("edges", name, part) if part in said else ("edge", part) for part in EDGE_PARTS}
             listens = _edge_listens(merged(cluster.edge, change), places)
-            _check_listens(document, sorted(listens, key=lambda one: one[0][0] == "edges"))
+            _check_listens(document, sorted(listens, key=lambda one: one[0][0] == "edges"), below="edges")
 
 
 def _edge_listens(edge: EdgeSection, places: Mapping[str, Place]) -> list[tuple[Place, str]]:
@@ -185,12 +191,16 @@ def _edge_listens(edge: EdgeSection, places: Mapping[str, Place]) -> list[tuple[
     ]
 
 
-def _check_service(document: Document, name: str, service: ServiceSection, known: set[str]) -> None:
-    path: Place = ("services", written(document, "services", name))
-    _check_twice(document, (*path, "regions"), service.regions, "region")
+def _check_regions_named(document: Document, name: str, service: ServiceSection, known: set[str]) -> None:
+    path: Place = ("services", written(document, "services", name), "regions")
     for index, region in enumerate(service.regions):
         if region not in known:
-            document.blame((*path, "regions", index), f"there is no region {region!r}", meant(region, known))
+            document.blame((*path, index), f"there is no region {region!r}", meant(region, known))
+
+
+def _check_service(document: Document, name: str, service: ServiceSection) -> None:
+    path: Place = ("services", written(document, "services", name))
+    _check_twice(document, (*path, "regions"), service.regions, "region")
     for index, policy in enumerate(service.steering):
         named: Iterable[str] = policy.regions_named() if hasattr(policy, "regions_named") else ()
         for region in sorted(set(named) - set(service.regions)):

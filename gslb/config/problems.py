@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from gslb.config.plugins import Place, meant
-from gslb.config.reader import Document, Items, Table
+from gslb.config.reader import PROBLEMS_MAX, Document, Items, Table
 from gslb.config.values import ERROR
 
 SHOWN_MAX = 60
@@ -31,11 +31,29 @@ def report(document: Document, model: type[BaseModel], errors: Iterable[ErrorDet
         place = error["loc"]
         if error["type"] == "too_short" and any(len(one) > len(place) and one[: len(place)] == place for one in places):
             continue
-        path = place[:-1] if place and place[-1] == "[key]" else place
-        above = path[:-1] if error["type"] == "missing" else path
+        path = _there(document, place)
+        if len(document.problems) > PROBLEMS_MAX or _said(document, error, path):
+            continue
+        line = document.line(*path)
+        if error["type"] == "missing":
+            path = place
         message, remedy, kind = _words(document, model, error, path)
-        document.add(document.line(*above), message, remedy, path, kind)
+        document.add(line, message, remedy, path, kind)
         document.wrong.append(path)
+
+
+def _said(document: Document, error: ErrorDetails, path: Place) -> bool:
+    """Whether this is but another complaint of a choice between types, at the same value."""
+    inside = error["type"] != "missing" and error["loc"][-1:] != ("[key]",) and path != error["loc"]
+    return inside and path in document.wrong
+
+
+def _there(document: Document, place: Place) -> Place:
+    """The part of a place that is in the file: pydantic adds `[key]` and the names of types."""
+    length = 0
+    while length < len(place) and document.holder(*place[: length + 1]) != document.holder(*place[:length]):
+        length += 1
+    return place[:length]
 
 
 # ---------------------------------------------------------------- words

@@ -220,8 +220,8 @@ class ZoneSection(Section):
 class TtlSection(Section):
     """TTLs of a steered name's answers."""
 
-    min: Annotated[Ttl, Hint("duration")] = Field(5.0, description="least TTL, used while something is changing")
-    max: Annotated[Ttl, Hint("duration")] = Field(60.0, description="TTL while nothing is changing")
+    min: Ttl = Field(5.0, description="least TTL, used while something is changing")
+    max: Ttl = Field(60.0, description="TTL while nothing is changing")
 
 
 class FallbackSection(Section):

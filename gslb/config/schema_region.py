@@ -86,7 +86,9 @@ class ServerSection(Section):
     id: ServerId | None = Field(None, description="its name in status, logs and sessions; else `host:port`")
     host: ServerHost = Field(description="where it is")
     port: Annotated[int, Ge(1), Le(PORT_MAX)] = Field(description="its port")
-    weight: Annotated[int, Ge(1), Le(WEIGHT_MAX)] = Field(1, description="its share relative to the others")
+    weight: Annotated[int, Ge(0), Le(WEIGHT_MAX)] = Field(
+        1, description="its share relative to the others; 0 takes no new requests"
+    )
     max_connections: Annotated[int, Ge(0), Le(1_000_000)] = Field(
         0, description="requests it serves at once, per worker; 0 is no limit"
     )
