@@ -38,7 +38,7 @@ async def read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     """The request's body as an independent, simple parser reads it."""
     fields = fields_of(head)
     if "chunked" in fields.get("transfer-encoding", ""):
-        body = b""
+        pieces = []
         while True:
             line = await reader.readline()
             if not line.endswith(b"\r\n"):
@@ -48,8 +48,8 @@ async def read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
                 while (line := await reader.readline()) != b"\r\n":
                     if not line:
                         raise asyncio.IncompleteReadError(line, None)
-                return body
-            body += await reader.readexactly(size)
+                return b"".join(pieces)
+            pieces.append(await reader.readexactly(size))
             assert await reader.readexactly(2) == b"\r\n"
     return await reader.readexactly(int(fields.get("content-length", "0")))
 
