@@ -142,17 +142,17 @@ class Parent:
 
     def _join(self, worker: Child) -> None:
         """Makes a fresh link between control and `worker` and hands each its end."""
-        control = self.children[0]
-        if not control.channel or not worker.channel or not control.pid or not worker.pid:
+        pair = [child for child in (self.children[0], worker) if child.pid]
+        if len(pair) < 2:
             return
-        for_control, for_worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        for child, end in ((control, for_control), (worker, for_worker)):
-            try:
-                child.channel.setblocking(False)  # type: ignore[union-attr]  # both channels were tested above
-                socket.send_fds(child.channel, [str(worker.slot).encode()], [end.fileno()])  # type: ignore[arg-type]
-            except OSError as error:
-                log.warning("can't link %s with %s: %s", control.title, worker.title, error)
-            end.close()
+        for child, end in zip(pair, socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM), strict=True):
+            with end:
+                try:
+                    assert child.channel is not None
+                    child.channel.setblocking(False)
+                    socket.send_fds(child.channel, [str(worker.slot).encode()], [end.fileno()])
+                except OSError as error:
+                    log.warning("can't hand %s its link: %s", child.title, error)
 
     # ------------------------------------------------------------ watching
     def _reap(self, now: float) -> None:
