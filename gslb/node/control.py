@@ -192,6 +192,15 @@ class Control:
         log.info("reloaded: plan %d", plan.generation)
         return {"plan_generation": plan.generation, "needs_restart": notes}
 
+    def hang_up(self) -> None:
+        """HUP: reloads in the background; a refusal is told by the log."""
+
+        async def reload() -> None:
+            with contextlib.suppress(ConfigError):
+                await self.reload()
+
+        self._run(reload())
+
     def _take_plan(self) -> None:
         """Watches and spreads the Plan that planning holds now."""
         plan = self.planning.plan
@@ -242,38 +251,26 @@ async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> 
     control = Control(context, restarts)
     links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
     watch_channel(channel, links)
-    failed = False
 
     async def take_links() -> None:
         while True:
             slot, sock = await links.get()
             await control.spread.join(slot, sock)
 
-    async def reload() -> None:
-        with contextlib.suppress(ConfigError):  # told by the log
-            await control.reload()
-
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    reloads: set[asyncio.Task[None]] = set()
 
     def on_term() -> None:
         stopping.set()
         control.stop()
 
-    def on_hup() -> None:
-        task = asyncio.create_task(reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
     loop.add_signal_handler(signal.SIGTERM, on_term)
-    loop.add_signal_handler(signal.SIGHUP, on_hup)
+    loop.add_signal_handler(signal.SIGHUP, control.hang_up)
     taking = asyncio.create_task(take_links())
     await control.start()
     await control.stopped()
     taking.cancel()
-    failed = not stopping.is_set()
-    return 1 if failed else 0
+    return 0 if stopping.is_set() else 1
 
 
 def run_control(context: NodeContext, channel: socket.socket, restarts: int) -> int:

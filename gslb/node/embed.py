@@ -6,34 +6,35 @@ For tests and for embedding; there is no parent, so nothing is replaced when it 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
+from collections.abc import Callable
 
 import uvloop
 
-from gslb.errors import ConfigError
 from gslb.node.context import NodeContext
 from gslb.node.control import Control
 from gslb.node.worker import Worker
 
 
-async def serve(context: NodeContext, stop: asyncio.Event) -> Control:
-    """Serves until `stop` is set; returns the control that ran."""
+async def serve(context: NodeContext, stop: asyncio.Event, on_ready: Callable[[Control], None] | None = None) -> None:
+    """Serves until `stop` is set. `on_ready` is given the control that runs."""
     control = Control(context, 0)
     worker = Worker(context, 0, context.board.rows[1])
-    context.board.rows[1].enter()
+    for row in context.board.rows:
+        row.enter()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     await worker.start()
     await control.start()
     await control.spread.join(1, ours)
     await worker.connect(theirs)
+    if on_ready is not None:
+        on_ready(control)
     await stop.wait()
     worker.stop()
     await worker.stopped()
     control.stop()
     await control.stopped()
-    return control
 
 
 def run_embedded(context: NodeContext) -> int:
@@ -44,8 +45,8 @@ def run_embedded(context: NodeContext) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await serve(context, stop)
+        await serve(context, stop, lambda control: loop.add_signal_handler(signal.SIGHUP, control.hang_up))
 
-    with contextlib.suppress(ConfigError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
     return 0
