@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.redis_server import RedisServer
 
+from tests.support.redis_server import RedisServer
 from tests.support.sandbox import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]

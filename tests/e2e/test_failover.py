@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from tests.support.redis_server import RedisServer
 
+from tests.support.redis_server import RedisServer
 from tests.support.sandbox import running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
