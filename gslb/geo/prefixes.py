@@ -27,15 +27,16 @@ Network = tuple[int, int, int, Location | None]  # family, first address, prefix
 class ClassTable:
     """Intervals: each begins at its start and ends before the next one's; the first begins at 0.
 
-    IPv6 starts are kept as high and low halves. `classes4` and `classes6` index `views` and `ids`; index 0 is
+    `starts6` has the high halves of IPv6 starts; `lows6` the low halves of those few, by index, that aren't 0 (a /64
+    is what networks are cut down to). `classes4` and `classes6` index `views` and `ids`; index 0 is
     EMBEDDED. `unlocated` is the index for clients without a place. `ids` are the class ids that `find` tells:
     the indexes themselves, until a Locator gives its own.
     """
 
     starts4: array[int]
     classes4: array[int]
-    highs6: array[int]
-    lows6: array[int]
+    starts6: array[int]
+    lows6: dict[int, int]
     classes6: array[int]
     views: tuple[Any, ...]
     unlocated: int
@@ -61,11 +62,12 @@ class ClassTable:
         return self._find6(address)
 
     def _find6(self, address: int) -> tuple[int, int]:
-        highs, lows = self.highs6, self.lows6
+        starts, lows = self.starts6, self.lows6
         high = address >> 64
-        index = bisect_right(highs, high) - 1
-        if highs[index] == high:  # intervals begin in this very /64: the low halves decide
-            index = bisect_right(lows, address & _LOW_64, bisect_left(highs, high, 0, index), index + 1) - 1
+        index = bisect_right(starts, high) - 1
+        if index in lows and starts[index] == high:  # intervals begin inside this very /64
+            first = bisect_left(starts, high, 0, index)
+            index = bisect_right(range(index + 1), address & _LOW_64, first, key=lambda each: lows.get(each, 0)) - 1
         known = self.classes6[index]
         if known == EMBEDDED:
             client = unwrap(address)
@@ -73,9 +75,9 @@ class ClassTable:
                 return self.ids[self.unlocated], WHOLE_ADDRESS
             class_id, scope = self.find(client[0], 4)
             return class_id, shifted(scope, client[1])
-        before = address ^ (highs[index] << 64 | lows[index]) - 1 if index else _END_6
+        before = address ^ (starts[index] << 64 | lows.get(index, 0)) - 1 if index else _END_6
         index += 1
-        after = address ^ (highs[index] << 64 | lows[index]) if index < len(highs) else _END_6
+        after = address ^ (starts[index] << 64 | lows.get(index, 0)) if index < len(starts) else _END_6
         nearer = before if before < after else after  # noqa: FURB136 - min() is a call, twice as slow
         return self.ids[known], 129 - nearer.bit_length()
 
@@ -90,7 +92,7 @@ class ClassTable:
             become[EMBEDDED] = 1
         starts4, classes4 = _merged(self.starts4, self.classes4, become)
         starts6, classes6 = _merged(
-            (high << 64 | low for high, low in zip(self.highs6, self.lows6, strict=True)), self.classes6, become
+            (high << 64 | self.lows6.get(index, 0) for index, high in enumerate(self.starts6)), self.classes6, become
         )
         return _table(starts4, classes4, starts6, classes6, [None, *numbers], become[self.unlocated])
 
@@ -127,7 +129,7 @@ def _table(
         array("I", starts4),
         array(code, classes4),
         array("Q", (start >> 64 for start in starts6)),
-        array("Q", (start & _LOW_64 for start in starts6)),
+        {index: start & _LOW_64 for index, start in enumerate(starts6) if start & _LOW_64},
         array(code, classes6),
         tuple(views),
         unlocated,

@@ -143,8 +143,8 @@ def test_one_class_has_scope_nought(places: list[Location | None], networks: lis
 def test_regrouping_is_building(networks: list[Network]) -> None:
     by_place = build(networks, lambda place: place)
     one, two = by_place.regroup(pair), build(networks, pair)
-    assert (one.starts4, one.classes4, one.highs6, one.lows6, one.classes6) == (
-        two.starts4, two.classes4, two.highs6, two.lows6, two.classes6
+    assert (one.starts4, one.classes4, one.starts6, one.lows6, one.classes6) == (
+        two.starts4, two.classes4, two.starts6, two.lows6, two.classes6
     )  # fmt: skip
     assert one.views == two.views
 
