@@ -112,18 +112,19 @@ class ChunkedBody:
 
     def _hold_size(self, rest: bytes) -> None:
         """Keeps the start of a size line until it is whole."""
-        if b"\n" in rest or len(rest) > SIZE_LINE_BYTES_MAX or _SIZE_START(rest) is None:
+        if b"\n" in rest or b"\r" in rest[:-1] or len(rest) > SIZE_LINE_BYTES_MAX or _SIZE_START(rest) is None:
             raise self._error("a chunk's size line is malformed or too long")
         self._pending = rest
 
     def _end_with_trailers(self, data: bytes, at: int, pieces: list[bytes | memoryview]) -> int:
         """Forwards the last chunk with the trailers that may pass, once they are whole; returns how far it took."""
         bare = data.startswith(b"\r\n", at)
-        end = at + 2 if bare else data.find(b"\r\n\r\n", at) + 4
-        trailers = data[at:] if end < 4 else data[at:end]
+        last = at if bare else data.find(b"\r\n\r\n", at)
+        end = last + (2 if bare else 4)
+        trailers = data[at:end] if last >= 0 else data[at:]
         if len(trailers) > TRAILER_BYTES_MAX or trailers[:1] == b"\n":
             raise self._error("the trailers are malformed or too large")
-        if end < 4:
+        if last < 0:
             self._pending = trailers
             return len(data)
         if _TRAILERS(trailers) is None:
