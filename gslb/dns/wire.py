@@ -25,7 +25,7 @@ RCODES = {0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP",
 QR, AA, TC, RD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0010
 OPCODE_MASK = 0x7800
 CLASS_IN, CLASS_CH = 1, 3
-A, NS, CNAME, SOA, HINFO, TXT, AAAA, OPT, DS = 1, 2, 5, 6, 13, 16, 28, 41, 43
+A, NS, CNAME, SOA, HINFO, MX, TXT, AAAA, SRV, OPT, DS = 1, 2, 5, 6, 13, 15, 16, 28, 33, 41, 43
 IXFR, AXFR, ANY = 251, 252, 255
 PLAIN_NAMES = frozenset({NS, CNAME})  # rdata that is one name and may be compressed
 
