@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gslb.config.compile import compile_zone
-from gslb.config.names import absolute, inline, inside, nameservers, zone_of
+from gslb.config.names import absolute, by_zone, inline, inside, nameservers, zone_of
 from gslb.config.plugins import Place, meant
 from gslb.config.reader import Document
 from gslb.config.schema_cluster import ClusterFile, ZoneSection
@@ -43,15 +43,12 @@ def check_zones(main: Source[ClusterFile], cluster: ClusterFile) -> dict[str, tu
     for section in ("zones", "services"):
         _check_spellings(document, section)
     origins = {name.lower().removesuffix(".") for name in main.zones}
-    steered: dict[str, list[str]] = {origin: [] for origin in origins}
+    steered = by_zone(cluster.services, origins)
     for name in cluster.services:
-        origin = zone_of(name, origins)
-        if origin is None:
+        if zone_of(name, origins) is None:
             path = ("services", written(document, "services", name))
             message = f"the service {name} is in no configured zone"
             document.add(document.line(*path), message, f"add its zone; {meant(name, origins)}", path)
-        else:
-            steered[origin].append(name)
     return {
         origin: ZoneCheck(document, origin, zone, steered.get(origin, ())).records()
         for origin, zone in cluster.zones.items()

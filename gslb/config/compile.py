@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gslb.config.names import mailbox, nameservers, zone_of
+from gslb.config.names import by_zone, mailbox, nameservers
 from gslb.config.schema import (
     BalancerSection,
     Config,
@@ -80,8 +80,9 @@ def compile_plan(
     """
     regions = {name: _region(one) for name, one in config.regions.items()}
     services = {name: compile_service(name, one, regions) for name, one in config.services.items()}
+    steered = by_zone(services, config.zones)
     zones = {
-        origin: compile_zone(origin, zone, config.zone_records[origin], in_zone(origin, config.zones, services))
+        origin: compile_zone(origin, zone, config.zone_records[origin], [services[name] for name in steered[origin]])
         for origin, zone in config.zones.items()
     }
     return Plan(
@@ -183,12 +184,6 @@ def compile_service(name: str, service: ServiceSection, regions: Mapping[str, Re
 
 
 # ---------------------------------------------------------------- zones
-def in_zone(origin: str, origins: Iterable[str], services: Mapping[str, Service]) -> tuple[Service, ...]:
-    """The services whose names are in this zone and in none below it."""
-    known = tuple(origins)
-    return tuple(service for name, service in services.items() if zone_of(name, known) == origin)
-
-
 def compile_zone(origin: str, zone: ZoneSection, records: tuple[Record, ...], services: Iterable[Service]) -> Zone:
     """A zone as it is served. Its serial is a hash of all that it is made from, so it is alike on every edge."""
     servers = nameservers(zone, origin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 
 from gslb.config.schema_cluster import RecordSection, ZoneSection
 from gslb.model import Record
@@ -20,9 +20,23 @@ def inside(name: str, origin: str) -> bool:
     return name == origin or name.endswith(f".{origin}")
 
 
-def zone_of(name: str, origins: Iterable[str]) -> str | None:
+def zone_of(name: str, origins: Container[str]) -> str | None:
     """The longest of `origins` that a name is inside of."""
-    return max((origin for origin in origins if inside(name, origin)), key=len, default=None)
+    while name not in origins:
+        _, _, name = name.partition(".")
+        if not name:
+            return None
+    return name
+
+
+def by_zone(names: Iterable[str], origins: Collection[str]) -> dict[str, list[str]]:
+    """For each of `origins` the names that are in it and in none below it."""
+    found: dict[str, list[str]] = {origin: [] for origin in origins}
+    for name in names:
+        origin = zone_of(name, found)
+        if origin is not None:
+            found[origin].append(name)
+    return found
 
 
 def inline(record: RecordSection, origin: str, zone: ZoneSection) -> Record:

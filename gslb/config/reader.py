@@ -118,6 +118,8 @@ class Document:
                 found, here = (here, part), here[str(part)]
             elif isinstance(here, Items) and isinstance(part, int) and part < len(here):
                 found, here = (here, part), here[part]
+            else:
+                break
         return found
 
     def at(self, *path: str | int) -> Any:
@@ -204,8 +206,7 @@ def _events(text: str) -> Iterator[Event]:
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _Broken(line, "this is not YAML: a control character", "remove it") from None
-    except (YAMLError, ValueError, IndexError, AttributeError, TypeError, AssertionError, NotImplementedError) as error:
-        # ruamel's scanner raises these, too, on odd input
+    except (YAMLError, ValueError) as error:  # ValueError: "\U00110000", which is no character
         raise _Broken(line, f"this is not YAML: {error}", "look at what stands here") from None
 
 

@@ -1,6 +1,8 @@
 """Every mistake is told with its file, its line and what would be right, and none invents another."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support.config_files import FILES, changed, problems
 
@@ -77,6 +79,8 @@ MISTAKES = [
         G, 'ns2: ["198.51.100.53"]', "ns.example.net.: [192.0.2.1]§", "ns.example.net is outside the zone",
         "ns.example.net.: []",
     ),
+    (G, 'ns2: ["198.51.100.53"]', '"*": [192.0.2.1]§', "a name server has no wildcard", "write its name, as ns1"),
+    (G, "[nearest]", f"[{', '.join(['nearest'] * 17)}]§", "holds too much", "at most 16"),
     (G, 'ns2: ["198.51.100.53"]', "api: [192.0.2.1]§", "api.example.com is a service", "a name of its own"),
     (G, "    ttl: 1h\n", "    ttl: 3600§\n", "3600 is not a duration", "1m30s or 1h"),
     (G, "    ttl: 1h\n", "    ttl: 1500ms§\n", "no whole number of seconds", "1s or more"),
@@ -276,6 +280,20 @@ def test_a_mistake_is_told_with_file_line_and_remedy(case, tmp_path):
     assert message in found[0].message
     assert remedy in found[0].remedy
     assert found[0].kind == "invalid"
+
+
+# while a region's own name is in doubt, nobody can say that another one doesn't exist
+SHARED = st.sampled_from([case for case in MISTAKES if case[0] == G and "there is no region" not in case[3]])
+REGIONAL = st.sampled_from([case for case in MISTAKES if case[0] == W])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SHARED, REGIONAL)
+def test_a_mistake_in_one_file_hides_none_in_another(tmp_path, shared, region):
+    texts = {file: changed(file, old, new).replace(MARK, "") for file, old, new, *_ in (shared, region)}
+    found = problems(tmp_path, texts)
+    for file, _, _, message, *_ in (shared, region):
+        assert any(problem.file == str(tmp_path / file) and message in problem.message for problem in found), found
 
 
 def test_there_are_many_of_them_and_they_differ():
