@@ -25,7 +25,7 @@ from gslb.http.endpoint import (
 )
 
 if TYPE_CHECKING:
-    from gslb.http.links import PoolLinks
+    from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
     from gslb.http.upstream import Upstream
     from gslb.model import Server
@@ -74,15 +74,16 @@ class Attempts(Endpoint):
         """Gives the request to `server`, on an idle connection if there is one."""
         pool.started(server)
         self.server = server
-        idle = pool.links[server.id].idle
+        link = pool.links[server.id]
+        idle = link.idle
         if not idle:
-            self._connect(pool, server)
+            self._connect(pool, link)
             return
-        self._send(idle.pop())
+        self.send(idle.pop())
         if self.holds:
             self._resume_body()
 
-    def _send(self, upstream: Upstream) -> None:
+    def send(self, upstream: Upstream) -> None:
         """Sends what there is of the request."""
         self.upstream = upstream
         self.phase = WAITING
@@ -136,7 +137,7 @@ class Attempts(Endpoint):
         self.deadline = self.proxy.idle_by
 
     # ------------------------------------------------------------ when a try fails
-    def _connect(self, pool: PoolLinks, server: Server) -> None:
+    def _connect(self, pool: PoolLinks, link: Link) -> None:
         """Asks for a fresh connection; the body waits in the socket until it is there."""
         self.phase = CONNECTING
         self.deadline = self.proxy.first_byte_by  # connecting has its own, shorter bound
@@ -144,11 +145,11 @@ class Attempts(Endpoint):
         if self.left:
             self.hold(NOT_CONNECTED)
         pool.cells[pool.connects] += 1
-        self.proxy.connect(pool.links[server.id], self)
+        self.proxy.connect(link, self)
 
     def connected(self, upstream: Upstream) -> None:
         """The connection that was asked for is there."""
-        self._send(upstream)
+        self.send(upstream)
         self._resume_body()
 
     def _resume_body(self) -> None:
@@ -165,9 +166,9 @@ class Attempts(Endpoint):
         A kept-alive connection may close as a request is sent on it: that request is sent once more, on a fresh
         connection, if it may be repeated and all of it is still here (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
         """
-        self.upstream = None
-        if stale and self.sent and not self.left and self.method in IDEMPOTENT and self.pool and self.server:
-            self._connect(self.pool, self.server)
+        upstream, self.upstream = self.upstream, None
+        if stale and self.sent and not self.left and self.method in IDEMPOTENT and self.pool and upstream:
+            self._connect(self.pool, upstream.link)
         else:
             self._ended()
             self.fail("upstream_closed")

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING
 from gslb.errors import HttpError
 from gslb.http.attempts import COUNTED, Attempts
 from gslb.http.chunked import ChunkedBody
-from gslb.http.endpoint import CLOSED, CONNECTING, FLUSHING, IDLE, LINGERING, PARTIAL, PIPELINED, STREAMING, WAITING
+from gslb.http.endpoint import (
+    CLOSED,
+    CONNECTING,
+    FLUSHING,
+    IDLE,
+    LINGERING,
+    PARTIAL,
+    PIPELINED,
+    SLOW_SERVER,
+    STREAMING,
+    WAITING,
+)
 from gslb.http.forward import believed_request_id, is_plain, plain_suffix, request_head
 from gslb.http.heads import CHUNKED, PLAIN_REQUEST, RequestHead, bad, parse_request
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
@@ -31,7 +42,7 @@ _SERVER_ERROR = ord("5")
 class Client(Attempts):
     """One client connection and the request on it."""
 
-    __slots__ = ("chunks", "host", "number", "request_id", "scanned", "seen", "suffix")
+    __slots__ = ("believed", "chunks", "host", "number", "scanned", "seen", "suffix")
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
@@ -41,7 +52,7 @@ class Client(Attempts):
         # The current request.
         self.host = ""
         self.number = 0
-        self.request_id = b""  # what a trusted proxy calls it, else b""
+        self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
         self.chunks: ChunkedBody | None = None
 
     # ------------------------------------------------------------ a request: the hot path
@@ -159,13 +170,12 @@ class Client(Attempts):
             sent = b"%b%b%x\r\n\r\n" % (data[: head.end - 2], self.suffix, self.number)
         else:
             self.seen, self.host = None, host.decode("ascii")
-            self.request_id = believed_request_id(head, self.peer) or b""
+            self.believed = self.number, believed_request_id(head, self.peer) or b""
             sent = request_head(data, head, self.peer, host, self._request_id())
         self.sent = b"".join((sent, *pieces)) if pieces else sent
         if rest:
             self._keep_for_later(rest)
         self._dispatch(head.target)
-        self.request_id = b""
 
     def _split(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
         """What of `data` is the current request's body, ready to forward, and what comes after it."""
@@ -227,7 +237,8 @@ class Client(Attempts):
     # ------------------------------------------------------------ answering ourselves
     def _request_id(self) -> bytes:
         """The current request's id."""
-        return self.request_id or b"%b%x" % (self.proxy.id_prefix, self.number)
+        number, name = self.believed
+        return name if name and number == self.number else b"%b%x" % (self.proxy.id_prefix, self.number)
 
     def fail(self, reason: str) -> None:
         """Answers with one of `replies.ERRORS`; the connection goes on if the request was whole."""
@@ -282,7 +293,7 @@ class Client(Attempts):
     def expire(self) -> None:
         """The deadline has passed (called by the proxy's sweep)."""
         phase = self.phase
-        if phase == PARTIAL or (phase == WAITING and self.left):
+        if phase == PARTIAL or (phase == WAITING and self.left and not self.holds & SLOW_SERVER):
             status, detail = ERRORS["request_timeout"]
             self.refuse(bad("request_timeout", detail, status))
         elif phase == IDLE:

@@ -10,8 +10,6 @@ import socket
 import struct
 from typing import TYPE_CHECKING, cast
 
-from gslb.http.forward import Peer
-
 if TYPE_CHECKING:
     from gslb.http.proxy import Proxy
 
@@ -56,8 +54,7 @@ class Endpoint(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
         self.write = self.transport.write  # bound once: an attribute look-up less per response
         peername = transport.get_extra_info("peername")
-        address = peername[0] if isinstance(peername, tuple) else ""
-        self.peer = Peer(address.encode(), self.proxy.is_trusted(address))
+        self.peer = self.proxy.peer(peername[0] if isinstance(peername, tuple) else "")
         self.closing = self.proxy.draining
         self.deadline = self.proxy.head_by
         if not self.proxy.admit(self):

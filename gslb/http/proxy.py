@@ -19,7 +19,8 @@ from gslb.balancing.routes import Router
 from gslb.errors import HttpError
 from gslb.http.client import Client
 from gslb.http.endpoint import CONNECTING, Endpoint
-from gslb.http.forwarded import is_trusted, parse_address, parse_networks
+from gslb.http.forward import Peer
+from gslb.http.forwarded import NOBODY, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks
 from gslb.http.replies import region_word
@@ -143,10 +144,10 @@ class Proxy:
         """A connection is gone."""
         self.clients.discard(cast("Client", client))
 
-    def is_trusted(self, address: str) -> bool:
-        """Whether the forwarding fields of this peer are believed."""
-        parsed = parse_address(address) if self._trusted else None
-        return parsed is not None and is_trusted(parsed, self._trusted)
+    def peer(self, address: str) -> Peer:
+        """Who a socket's peer is, and whether its forwarding fields are believed."""
+        parsed = parse_address(address) or NOBODY
+        return Peer(str(parsed).encode(), is_trusted(parsed, self._trusted))
 
     @property
     def active(self) -> int:
@@ -212,6 +213,7 @@ class Proxy:
 
     def _sweep(self) -> None:
         """Ends what is past its deadline: one coarse timer for the worker instead of one per request."""
+        self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         self._tick()
         now, requests, late = self.now, 0, []
         for client in self.clients:
@@ -224,7 +226,6 @@ class Proxy:
         for link in self._links.values():
             link.sweep(now)
         self._publish(len(self.clients), requests)
-        self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def _publish(self, connections: int, requests: int) -> None:
         """Moves what is counted in passing to the shared counters."""

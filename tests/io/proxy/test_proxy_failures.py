@@ -6,10 +6,12 @@ import asyncio
 import json
 import socket
 import struct
+from dataclasses import replace
 
 import pytest
 
-from gslb.model import State, Status
+from gslb.http.endpoint import SLOW_SERVER
+from gslb.model import Route, State, Status, World
 from tests.support.proxying import (
     FAST,
     OK,
@@ -157,7 +159,6 @@ async def test_no_healthy_server_is_503(start, backend):
 
 
 async def test_no_route_is_404(start, backend):
-    from gslb.model import Route
 
     server = await backend()
     running = await start(plan_of(pool_of([server]), routes=(Route("web", ("a.example",), "/x/*"),)))
@@ -292,3 +293,54 @@ async def test_client_connections_are_bounded(start, backend, monkeypatch):
         refused = b""
     assert refused == b""
     writer.close()
+
+
+async def test_a_server_that_never_takes_the_body_is_504_not_the_clients_fault(start, backend):
+    async def deaf(backend, reader, writer):
+        writer.transport.pause_reading()
+        await asyncio.Event().wait()
+
+    running = await start(plan_of(pool_of([await backend(deaf)]), timeouts=FAST))
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+    await until(lambda: running.proxy.active == 1)
+    (client,) = running.proxy.clients
+    while not client.holds & SLOW_SERVER:
+        writer.write(bytes(100_000))
+        await asyncio.sleep(0.001)
+    status, fields, _ = await one_response(reader)
+    assert (status, fields["x-gslb-error"], fields["connection"]) == (504, "first_byte_timeout", "close")
+    writer.transport.abort()
+
+
+async def test_an_error_carries_the_id_that_a_trusted_proxy_gave(start, dead_ports):
+    running = await start(plan_of(pool_of(dead_ports(1)), trusted_proxies=("127.0.0.1",)))
+    response = parsed(await talk(running.port, CLOSING[:-2] + b"X-Request-Id: theirs-1\r\n\r\n"))
+    assert (response.status, response.getheader("X-Request-Id")) == (502, "theirs-1")
+
+
+async def test_a_stale_connection_to_a_server_that_left_the_plan(start, backend):
+    """The world changes between sending and noticing: the request still ends, one way or the other."""
+    gone = asyncio.Event()
+
+    async def handler(backend, reader, writer):
+        backend.heads.append(await read_head(reader))
+        writer.write(OK)
+        backend.heads.append(await read_head(reader))
+        await gone.wait()
+
+    old, new = await backend(handler), await backend()
+    running = await start(plan_of(pool_of([old])))
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(GET)
+    assert (await one_response(reader))[0] == 200
+    writer.write(GET)
+    await until(lambda: len(old.heads) == 2)
+    server = replace(pool_of([new]).servers[0], id="web-2")
+    running.proxy.swap(World(plan_of(replace(pool_of([new]), servers=(server,)), generation=2), Status()))
+    gone.set()
+    await one_response(reader)
+    writer.write(GET)
+    assert (await one_response(reader))[0] == 200
+    writer.close()
+    assert len(new.heads) == 1
