@@ -29,7 +29,7 @@ ALL_ERRORS = {"Exception", "BaseException"}
 MAY_CATCH_ALL = {"gslb/node/parent.py": 1}
 # `
 UNEXPLAINED = re.compile(r"# noqa(?!: [A-Z]+\d+(, ?[A-Z]+\d+)* - \w)|# type: ignore(?!\[[\w, -]+\]  # \w)")
-MACHINE_PATH = re.compile(r"(?<![\w./-])/(work|root|home/\w+|opt|Users)/")
+MACHINE_PATH = re.compile(r"(?<![\w./-])/(work|root|home/\w+|Users|opt/(wheels|pypi\S*))/")
 REGISTRY_HOST = re.compile(r"\b(pypi|pythonhosted|npmjs|debian)\.(org|com|io)\b", re.IGNORECASE)
 
 
@@ -248,10 +248,18 @@ JUDGING = re.compile(r"_?(assert|check|expect|until|wait|raises|warns|fail)")
 
 def judges(node: Function, helpers: dict[str, Function]) -> bool:
     used = {one.id if isinstance(one, ast.Name) else one.attr for one in ast.walk(node) if isinstance(one, NAMES)}
-    if any(isinstance(one, ast.Assert) for one in ast.walk(node)) or any(JUDGING.match(name) for name in used):
+    if any(isinstance(one, ast.Assert) or checks(one) for one in ast.walk(node)) or any(map(JUDGING.match, used)):
         return True
     others = {name: helper for name, helper in helpers.items() if helper is not node}
     return any(judges(others[name], others) for name in used & others.keys())
+
+
+def checks(node: ast.AST) -> bool:
+    """`check=True`: a program that fails raises. `suppress(X)` and `except X`: nothing but X may come out."""
+    if isinstance(node, ast.Name | ast.Attribute):
+        return ast.unparse(node).endswith("suppress")
+    checked = isinstance(node, ast.keyword) and node.arg == "check" and ast.unparse(node.value) == "True"
+    return checked or isinstance(node, ast.ExceptHandler)
 
 
 NAMES = ast.Name | ast.Attribute

@@ -34,7 +34,9 @@ def test_a_second_one_is_told_who_holds_it(directory, tmp_path):
 
 def test_it_is_free_again_when_closed(tmp_path):
     StateDirectory(tmp_path, "edge-1").close()
-    StateDirectory(tmp_path, "edge-1").close()
+    again = StateDirectory(tmp_path, "edge-1")
+    assert again.raise_incarnation() > 0
+    again.close()
 
 
 HOLDER = """
