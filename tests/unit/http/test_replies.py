@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +85,12 @@ def test_the_word_is_not_to_be_stored():
     assert (head.status, head.length, head.close, head.dated) == (200, 3, True, True)
     assert b"Cache-Control: no-store" in reply
     assert word_reply(b"{}\n", b"now", close=True, to_head=True) == reply[: head.end]
+
+
+def test_every_reason_code_is_documented():
+    root = Path(__file__).parents[3]
+    documented = set(re.findall(r"`([a-z0-9_]+)`", (root / "docs" / "proxy.md").read_text()))
+    said = set(ERRORS)
+    for module in ("heads.py", "responses.py", "chunked.py", "client.py"):
+        said |= set(re.findall(r'(?:bad\(|reason=)"([a-z0-9_]+)"', (root / "gslb" / "http" / module).read_text()))
+    assert said - documented == set()
