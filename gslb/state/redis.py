@@ -149,7 +149,7 @@ def _connect(url: str, timeout_s: float) -> Redis:
     try:
         return Redis.from_url(
             url,
-            socket_timeout=timeout_s,
+            socket_timeout=None,  # `_ask` bounds; this one uses wait_for, which loses cancellations before Python 3.12
             socket_connect_timeout=timeout_s,
             max_connections=CONNECTIONS_MAX,
             retry=Retry(NoBackoff(), 0),  # the loop in sync.py tries again, and knows how often

@@ -256,10 +256,10 @@ async def test_sync_outlives_the_loss_of_redis_and_says_it_once(server, loss, ca
             await asyncio.sleep(0.01)
 
     beating = asyncio.create_task(heart())
-    async with Node("edge-1", server.url) as one, Node("edge-2", server.url):
+    async with Node("edge-1", server.url) as one, Node("edge-2", server.url) as two:
         await news(one, "edge-2")
         getattr(server, loss)()
-        await until(lambda: not one.sync.endpoints()[0]["up"], "noticing")
+        await until(lambda: not any(node.sync.endpoints()[0]["up"] for node in (one, two)), "noticing")
         failures, before, started = one.sync.endpoints()[0]["failures"], ticks, time.monotonic()
         await until(lambda: one.sync.endpoints()[0]["failures"] >= failures + 2, "trying again")
         waited = time.monotonic() - started
@@ -267,8 +267,8 @@ async def test_sync_outlives_the_loss_of_redis_and_says_it_once(server, loss, ca
         assert ticks - before > waited * 20  # the rest of the process goes on
         server.start() if loss == "stop" else server.resume()
         await news(one, "edge-2")
-        assert one.sync.endpoints()[0]["up"]
-        assert one.sync.endpoints()[0]["age_s"] < 1
+        await until(lambda: all(node.sync.endpoints()[0]["up"] for node in (one, two)), "both nodes back")
+        assert one.sync.endpoints()[0]["age_s"] < 5
     beating.cancel()
     said = [record.message for record in caplog.records if record.name == "gslb.state"]
     assert len([line for line in said if "is away" in line]) == 2  # one a node
@@ -278,6 +278,7 @@ async def test_sync_outlives_the_loss_of_redis_and_says_it_once(server, loss, ca
 async def test_one_store_alive_is_enough_and_a_frozen_one_slows_nobody(server):
     with RedisServer() as other:
         async with Node("edge-1", server.url, other.url) as one, Node("edge-2", other.url, server.url):
+            await until(lambda: all(endpoint["up"] for endpoint in one.sync.endpoints()), "both stores")
             await news(one, "edge-2")
             server.pause()
             try:
@@ -307,6 +308,24 @@ async def test_a_forged_greatest_incarnation_is_taken_away(server, store):
         await until(lambda: one.heard.get("edge-1", (0, 0)) != (0, 0), "reading")
         one.heard.clear()
         await until(lambda: one.heard.get("edge-1", (0, 0))[0] == 3, "being heard again")
+
+
+async def test_a_cancellation_is_never_lost(server):
+    """redis-py's own read and write timeouts lose some, and then the node would not end."""
+    for number in range(100):
+        store = RedisStore(server.url, "test")
+
+        async def keep(store=store):
+            for sequence in range(1_000_000):
+                with contextlib.suppress(StoreUnavailable):
+                    await store.publish(report(sequence), 30)
+
+        task = asyncio.create_task(keep())
+        await asyncio.sleep(0.0002 * number)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done
+        await store.close()
 
 
 async def test_closing_is_bounded_while_redis_is_frozen(server):
