@@ -2,7 +2,7 @@
 
 For the command line (`gslb geo build`, `gslb geo measure`, `python -m gslb.geo.build`); nothing that serves clients
 imports it. A city database of a hundred megabytes becomes one of a few, by telling apart only what changes where
-clients should go: see `data/README.md` for how well that works.
+clients should go: `data/README.md` says how, and how well that works.
 """
 
 from gslb.geo.build.agreement import (

@@ -1,6 +1,7 @@
-"""`python -m gslb.geo.build`: the build, its measure and the table of countries, as commands.
+"""`python -m gslb.geo.build`: what only a maker of a release of the data needs.
 
-For whoever makes a release of the data; `gslb geo build` and `gslb geo measure` call the same functions.
+Building and measuring are `gslb geo build` and `gslb geo measure`. Here is the harder measure, which does not depend
+on the configured regions, and the table of countries.
 """
 
 from __future__ import annotations
@@ -11,21 +12,16 @@ import sys
 from pathlib import Path
 
 from gslb.errors import GeoError
-from gslb.geo.build import DEFAULT_SIZE_BYTES, EIGHT_REGIONS, SAMPLE_REGIONS, build, measure, write_centroids
+from gslb.geo.build import EIGHT_REGIONS, measure, write_centroids
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 fine, 2 the words or the files are wrong."""
-    parser = argparse.ArgumentParser(prog="python -m gslb.geo.build", description="The GeoIP database that ships.")
+    parser = argparse.ArgumentParser(prog="python -m gslb.geo.build", description="For releases of the GeoIP data.")
     commands = parser.add_subparsers(dest="command", required=True)
-    building = commands.add_parser("database", help="make a GeoIP2 City database of bounded size")
-    building.add_argument("sources", nargs="+", type=Path, metavar="SOURCE")
-    building.add_argument("--output", type=Path, default=Path("data/gslb-geo.mmdb"))
-    building.add_argument("--size-bytes", type=int, default=DEFAULT_SIZE_BYTES)
-    measuring = commands.add_parser("measure", help="compare a database with its sources on random addresses")
+    measuring = commands.add_parser("eight", help="measure a database by eight regions over the whole world")
     measuring.add_argument("sources", nargs="+", type=Path, metavar="SOURCE")
     measuring.add_argument("--database", type=Path, default=Path("data/gslb-geo.mmdb"))
-    measuring.add_argument("--regions", choices=("sample", "eight"), default="sample")
     measuring.add_argument("--samples", type=int, default=100_000)
     measuring.add_argument("--seed", type=int, default=1)
     centring = commands.add_parser("centroids", help="make the table of countries")
@@ -40,16 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> dict[str, object]:
-    if options.command == "database":
-        report = build(options.sources, options.output, size_bytes=options.size_bytes, progress=_tell)
-        return report.to_dict()
-    if options.command == "measure":
-        regions = SAMPLE_REGIONS if options.regions == "sample" else EIGHT_REGIONS
-        found = measure(
-            options.database, options.sources, regions, samples=options.samples, seed=options.seed, progress=_tell
-        )
-        return found.to_dict()
-    return {"countries": write_centroids(options.sources, options.output, progress=_tell)}
+    if options.command == "centroids":
+        return {"countries": write_centroids(options.sources, options.output, progress=_tell)}
+    samples, seed = options.samples, options.seed
+    found = measure(options.database, options.sources, EIGHT_REGIONS, samples=samples, seed=seed, progress=_tell)
+    return found.to_dict()
 
 
 def _tell(stage: str, done: float) -> None:

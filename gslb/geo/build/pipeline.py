@@ -24,7 +24,7 @@ from gslb.geo.build.sources import Place, Source, open_families
 DEFAULT_SIZE_BYTES = 8 * 1024 * 1024
 DATABASE_TYPE = "gslb-GeoIP2-City"  # readers of the City schema want "City" in the name
 DESCRIPTION = "IP Geolocation by DB-IP (https://db-ip.com), CC BY 4.0; coarsened by gslb to steer between regions"
-RADIUS_KM = 20.0
+RADIUS_KM = 25.0
 BORDER_KM = {4: math.inf, 6: math.inf}
 FAMILY_SHARE = {4: 0.75, 6: 0.25}  # how much a family's mistakes weigh
 

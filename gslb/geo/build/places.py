@@ -20,8 +20,10 @@ from gslb.geo.centroids import continent
 from gslb.geo.distance import EARTH_RADIUS_KM
 
 WEIGHT_DEPTH = {4: 32, 6: 64}  # nothing deeper is told apart: a /64 is one network of one owner
-# Of IPv6, addresses say nothing (a /32 has 2**96 of them): a network counts by the root of its number of /64s.
-WEIGHT_EXPONENT = {4: 1.0, 6: 0.5}
+# By addresses alone, a few idle /8s would outweigh whole countries, and of IPv6 addresses say nothing (a /32 has 2**96
+# of them): so a network counts by a power of its number of addresses, or of /64s. Measured: 0.8 against 1.0 gains more
+# for networks, each counted once, than it loses for addresses.
+WEIGHT_EXPONENT = {4: 0.8, 6: 0.5}
 
 Point = tuple[float, float, float]
 
@@ -40,7 +42,7 @@ def subdivision_codes() -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def network_weight(family: int, prefix_length: int) -> float:
-    """How much a network counts against others of its family: IPv4 by addresses, IPv6 by the root of its /64s."""
+    """How much a network counts against others of its family: see WEIGHT_EXPONENT."""
     depth = WEIGHT_DEPTH[family]
     return float(2 ** ((depth - min(prefix_length, depth)) * WEIGHT_EXPONENT[family]))
 

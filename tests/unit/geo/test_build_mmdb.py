@@ -5,7 +5,7 @@ import ipaddress
 import geoip2.database
 import maxminddb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gslb.geo.build import mmdb
@@ -41,6 +41,7 @@ def expected(networks, bits, address):
     return max(covering)[1] if covering else None
 
 
+@settings(max_examples=50)
 @given(
     networks4=networks_of(32),
     networks6=networks_of(128).map(lambda them: [(first | 1 << 127, size, record) for first, size, record in them]),
@@ -63,6 +64,7 @@ def test_every_prefix_set_is_read_back_exactly(tmp_path_factory, networks4, netw
                 assert reader.get(make(address)) == (None if record is None else records[record])
 
 
+@settings(max_examples=50)
 @given(networks=networks_of(16))
 def test_the_readers_iteration_gives_back_the_networks(tmp_path_factory, networks):
     networks4 = [(first << 16, size, record) for first, size, record in networks]
