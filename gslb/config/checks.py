@@ -159,9 +159,14 @@ def _covers(route: RouteSection) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the cluster
 def _check_geo(document: Document, cluster: ClusterFile) -> None:
     database = cluster.geo.database
-    if database is not None and not Path(database).is_file():
+    if database is None:
+        return
+    try:
+        with Path(database).open("rb"):
+            return
+    except OSError as error:
         remedy = "write the path from this file's folder; gslb geo build makes one"
-        document.blame(("geo", "database"), f"there is no file {database}", remedy)
+        document.blame(("geo", "database"), f"can't read {database}: {error.strerror}", remedy)
 
 
 def _check_edges(document: Document, cluster: ClusterFile, regions: set[str]) -> None:

@@ -282,7 +282,7 @@ class _Builder:
             key_line = event.start_mark.line + 1
             if not isinstance(event, ScalarEvent):
                 raise _Broken(key_line, "a key is no plain word", "quote keys that start with [, { or *")
-            key = event.value
+            key = self._text(event.value, key_line)
             value = self._value(next(self._events), depth + 1)
             if key in table:
                 remedy = f"it is on line {table.lines[key]}, too: remove one"
@@ -303,8 +303,17 @@ class _Builder:
             items.append(self._value(event, depth + 1))
         return items
 
+    def _text(self, text: str, line: int) -> str:
+        r"""Text as it is; `"\ud800"`, half of a character, is told and left out."""
+        if text.isascii():
+            return text
+        whole = text.encode(errors="ignore").decode()
+        if whole != text:
+            self._document.add(line, "half of a character", "write the character itself")
+        return whole
+
     def _scalar(self, event: ScalarEvent, line: int) -> Any:
-        text: str = event.value
+        text = self._text(event.value, line)
         if event.style:
             return text
         if text in _WORDS:

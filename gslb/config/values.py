@@ -24,6 +24,7 @@ WORKERS_MAX = 64
 NAME_MAX = 63
 HOST_NAME_MAX = 253
 URL_MAX = 2048
+PATH_MAX = 1024
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -256,8 +257,8 @@ def _surroundings(info: ValidationInfo) -> Surroundings:
 
 
 def _path(text: str, info: ValidationInfo) -> str:
-    if not text or "\0" in text:
-        raise refusal("is not a path", "write the path of a file, from this file's folder")
+    if not text or len(text) > PATH_MAX or "\0" in text:
+        raise refusal("this is not a path", "write the path of a file, from this file's folder")
     return str(_surroundings(info).resolve(text))
 
 
@@ -281,7 +282,7 @@ def _secret(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, dict) or len(value) != 1:
         raise refusal("says not where the secret is", remedy)
     ((kind, where),) = value.items()
-    if kind not in {"file", "env"} or not isinstance(where, str) or not where or "\0" in where:
+    if kind not in {"file", "env"} or not isinstance(where, str) or not 0 < len(where) <= PATH_MAX or "\0" in where:
         raise refusal("says not where the secret is", remedy)
     surroundings = _surroundings(info)
     if kind == "file":

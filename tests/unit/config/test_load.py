@@ -152,6 +152,13 @@ def test_what_a_person_must_write_is_little(tmp_path):
     assert config.state.directory == str(tmp_path / "../.gslb")
 
 
+@pytest.mark.parametrize("path", ["x" * 300, "x" * 5000, ".", "gslb.yaml/x", '"a\\0b"', '""', '"\\ud800"'])
+@pytest.mark.parametrize("said", ["geo: {database: PATH}", "secrets: {cookie: {file: PATH}}"])
+def test_paths_that_no_system_takes_are_told(tmp_path, path, said):
+    found = problems(tmp_path, {"gslb.yaml": CLUSTER + said.replace("PATH", path) + "\n"})
+    assert {problem.line for problem in found} == {CLUSTER.count("\n") + 1}
+
+
 def test_norway_is_no_truth_and_names_know_no_case(tmp_path):
     text = changed("gslb.yaml", "steering: [nearest]", "steering: [{geo: {countries: {NO: [west]}}}, nearest]")
     text = text.replace("www.example.com:", "WWW.Example.COM.:")

@@ -41,7 +41,7 @@ MISTAKES = [
     (G, "edge:\n  workers: 2", "edges_: 1§\nedge:\n  workers: 2", "unknown key 'edges_'", "did you mean 'edges'?"),
     (G, "  edge-1: {}", "§  edge-1:", "this is not a mapping", "known keys: admin, dns"),
     (G, "  edge-1: {}", "§  west: {}", "'west' is the name of a region", "its own name"),
-    (G, "probe: {", "geo: {database: nowhere.mmdb}§\nprobe: {", "there is no file", "gslb geo build"),
+    (G, "probe: {", "geo: {database: nowhere.mmdb}§\nprobe: {", "nowhere.mmdb: No such file", "gslb geo build"),
     # ------------------------------------------------------------ listen lines
     (G, '"127.0.0.1:5300"', '§"127.0.0.1"', "no address to listen on", "127.0.0.1:53 or [::1]:53"),
     (G, '"127.0.0.1:5300"', '§":53"', "no address to listen on", "0.0.0.0:53 and [::]:53"),

@@ -145,6 +145,8 @@ def test_paths_are_dotted():
         ('a: 1\nb: "\\U00110000"', 2, "this is not YAML"),
         ("a: 1\n--- b", 2, "second document"),
         ("a: 1\n...\nb: 2", 3, "second document"),
+        ('a: 1\nb: "\\ud800"', 2, "half of a character"),
+        ('a: 1\n"\\udfff": 2', 2, "half of a character"),
         ("a: 1\n\x00", 2, "a control character"),
     ],
 )  # fmt: skip
