@@ -223,10 +223,17 @@ def fit(parts: Sequence[Piece], room: int) -> tuple[list[Piece], bool]:
     return kept, truncated
 
 
+def counts(parts: Sequence[Piece]) -> list[int]:
+    """How many records each section has."""
+    found = [0, 0, 0]
+    for section, number, _ in parts:
+        found[section] += number
+    return found
+
+
 def header(flags: int, parts: Sequence[Piece], variant: int) -> bytes:
     """Bytes 2 to 12 of the header of an answer made of `parts`."""
-    counts = [sum(number for section, number, _ in parts if section == which) for which in range(3)]
-    return heads(flags, *counts)[variant]
+    return heads(flags, *counts(parts))[variant]
 
 
 def flags_of(reply: Reply, *, truncated: bool = False) -> int:

@@ -14,7 +14,7 @@ from gslb.dns.counting import CounterSink
 from gslb.dns.edns import Subnet
 from gslb.dns.ready import Answer, Steered
 from gslb.geo.locate import Locator
-from gslb.model import Client, Decision, Region, State, Status, World
+from gslb.model import Client, Decision, Region, World
 from gslb.steering.engine import ADDRESSES_MAX, decide
 from gslb.steering.hashing import UNIT_BITS, client_unit
 
@@ -22,15 +22,12 @@ CLIENTS_MAX = 100_000  # source addresses, hash units and /16s remembered, all s
 STEERED_MAX = 16_384  # services × families × the CNAME chains that lead to them
 PACKED_CACHED = 16_384
 _BLOCK_BITS = 16
+_BYTE = tuple(bytes((number,)) for number in range(256))
 
 
 @lru_cache(maxsize=PACKED_CACHED)
 def _packed(address: str) -> bytes:
     return ip_address(address).packed
-
-
-def _steers(status: Status) -> dict[str, tuple[State, bool]]:
-    return {name: (known.state, known.forced) for name, known in status.regions.items()}
 
 
 class Decider:
@@ -41,7 +38,6 @@ class Decider:
         self.held = 0
         self.evicted = 0
         self._steered: dict[Hashable, Steered] = {}
-        self._last_good: dict[str, frozenset[str]] = {}
         self._take(world, locator, counters)
 
     def adopt(self, world: World, locator: Locator, counters: CounterSink) -> None:
@@ -52,19 +48,12 @@ class Decider:
 
     def update(self, world: World, counters: CounterSink) -> None:
         """A new Status of the same Plan: answers hold if nothing that steers has changed, and places in any case."""
-        old = self._world.status
-        if world.status.generation != old.generation or _steers(world.status) != _steers(old):
+        if world.status.generation != self._world.status.generation:
             self.forget_answers()
         self._take(world, self.locator, counters)
 
     def _take(self, world: World, locator: Locator, counters: CounterSink) -> None:
-        """Also remembers which regions were up while any was, for `when_all_down: last_good`."""
         self._world, self.locator, self._counters = world, locator, counters
-        up = {name for name, known in world.status.regions.items() if known.state is State.UP}
-        for service in world.plan.services.values():
-            good = frozenset(region.name for region in service.regions if region.name in up)
-            if good:
-                self._last_good[service.name] = good
 
     def forget_answers(self) -> None:
         """Every answer is decided anew."""
@@ -107,20 +96,23 @@ class Decider:
         steered.keys[source] = key
         return answer
 
-    def by_net(self, steered: Steered, net: bytes, now: float) -> tuple[Answer, int]:
-        """The answer for an IPv4 /24 (three bytes) and its scope. A /16 that is all one class is remembered."""
+    def by_net(self, steered: Steered, net: bytes, now: float) -> tuple[Answer, bytes]:
+        """The answer for an IPv4 /24 (three bytes) and its scope, as a byte. A /16 that is one class is remembered."""
+        table = steered.table
+        if table is None:
+            # a Locator's table, once there, stays: a new database comes with a new Locator
+            table = steered.table = self.locator.table(steered.service.name)
         address = int.from_bytes(net, "big") << 8
-        table = self.locator.table(steered.service.name)
         if table is not None:
             class_id, scope = table.find(address, 4)
-            if scope <= _BLOCK_BITS and net[:2] not in steered.blocks:
-                self._hold()
-                steered.blocks[net[:2]] = class_id, bytes((scope,))
             answer = steered.ready.get(class_id)
             if answer is not None and now < answer.valid_until:
-                return answer, scope
+                if scope <= _BLOCK_BITS:
+                    self._hold()
+                    steered.blocks[net[:2]] = class_id, _BYTE[scope]
+                return answer, _BYTE[scope]
         answer, _, scope = self._answer(steered, address, 4, 24, now)
-        return answer, scope
+        return answer, _BYTE[scope]
 
     def _answer(
         self, steered: Steered, address: int, family: int, source_length: int, now: float
@@ -134,8 +126,7 @@ class Decider:
         answer = steered.ready.get(key) or steered.next_turn(key)
         if answer is None or now >= answer.valid_until:
             unit = client_unit(address, family)
-            good = self._last_good.get(service.name, ())
-            decision = decide(service, views, Client(unit), steered.family, self._world.status, now, good)
+            decision = decide(service, views, Client(unit), steered.family, self._world.status, now)
             if decision.hashed:
                 self._hold()
                 steered.hashed.add(class_id)

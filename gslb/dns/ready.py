@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from gslb.dns.answers import Piece, Reply, flags_of, heads, pieces, variant_of
+from gslb.dns.answers import Piece, Reply, counts, flags_of, heads, pieces, variant_of
 from gslb.dns.edns import Edns, opt_record
 from gslb.dns.wire import Query
+from gslb.geo.prefixes import ClassTable
 from gslb.steering.engine import ADDRESSES_MAX
 
 _NET_24 = b"\0\x08\0\7\0\1\x18"  # a client subnet option up to its scope: IPv4, /24
@@ -26,8 +27,7 @@ class Answer:
 
     def __init__(self, reply: Reply, parts: list[Piece], *, valid_until: float, cell: int, hashed: bool) -> None:
         """`parts` are `reply` as bytes; `valid_until` on the clock of `respond`; `cell` an index into the counters."""
-        counts = [sum(number for section, number, _ in parts if section == which) for which in range(3)]
-        self.heads = heads(flags_of(reply), *counts)
+        self.heads = heads(flags_of(reply), *counts(parts))
         self.parts = tuple(parts)
         self.tail = b"".join(wire for _, _, wire in parts)
         self.valid_until, self.cell, self.hashed = valid_until, cell, hashed
@@ -39,11 +39,13 @@ class Steered:
     `ready` holds answers by key: the client's class, or (class, hash unit) where a client hash decides (`hashed` names
     those classes). `turning` holds, by key too, the answers that `weighted` takes in turn. `keys` has the key of each
     known source address, `blocks` the class and the scope of each IPv4 /16 that is known to be all one class.
-    `longest`: how many bytes an answer can have behind the question, its OPT left out.
+    `table`: the chain's prefix table once it is there. `longest`: the most bytes that an answer has behind the
+    question, its OPT left out.
     """
 
     __slots__ = (
-        "blocks", "family", "hashed", "keys", "longest", "name", "ready", "reply", "service", "turn", "turning",
+        "blocks", "family", "hashed", "keys", "longest", "name", "ready", "reply", "service", "table", "turn",
+        "turning",
     )  # fmt: skip
 
     def __init__(self, reply: Reply, name: bytes) -> None:
@@ -60,6 +62,7 @@ class Steered:
         self.ready: dict[Hashable, Answer] = {}
         self.turning: dict[Hashable, tuple[Answer, ...]] = {}
         self.hashed: set[int] = set()
+        self.table: ClassTable | None = None
 
     def next_turn(self, key: Hashable) -> Answer | None:
         """The next of the answers that are taken in turn, None where there are none."""

@@ -157,8 +157,7 @@ class Responder:
             class_id, scope = shape.blocks.get(net[:2], _NO_BLOCK)
             answer = shape.ready.get(class_id)
             if answer is None or now >= answer.valid_until:
-                answer, bits = self._decider.by_net(shape.steered, net, now)
-                scope = _BYTE[bits]
+                answer, scope = self._decider.by_net(shape.steered, net, now)
         if not cookie:
             opt = shape.opt_net + scope + net
         elif net:
