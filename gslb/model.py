@@ -302,12 +302,14 @@ class RegionStatus:
 class Status:
     """Which regions and servers are up. `servers` is keyed by `pool/server id` and holds what isn't UP only.
 
-    `generation` changes only when something that steers does. `stale`: the state is last known good, not fresh.
+    `generation` changes whenever something that steers does, and only then (engine.py's `steers`). `last_good`: by
+    service, the regions that were up when any was, for `when_all_down: last_good`. `stale`: last known, not fresh.
     """
 
     generation: int = 0
     regions: Mapping[str, RegionStatus] = field(default_factory=dict)
     servers: Mapping[str, State] = field(default_factory=dict)
+    last_good: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     draining: bool = False  # this node is draining
     stale: bool = False
 

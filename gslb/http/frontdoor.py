@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 from gslb.errors import HttpError
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import HEAD_BYTES_MAX, PLAIN_REQUEST, TARGET_BYTES_MAX, Field, RequestHead, bad, parse_request
-from gslb.http.redirects import Answer, Named, Redirects, edge_word, good_regions
+from gslb.http.redirects import Answer, Named, Redirects, edge_word
 from gslb.http.replies import WELL_KNOWN, error_reply, word_reply
 from gslb.model import World
 
@@ -50,8 +50,7 @@ class FrontDoor:
         self.connections: set[Connection] = set()
         self.draining = False
         self.requests = 0
-        self._last_good: dict[str, frozenset[str]] = {}
-        self.redirects = Redirects(world, locator, counters, self._last_good)
+        self.redirects = Redirects(world, locator, counters)
         self.swap(world, locator, counters)
         self._loop = asyncio.get_running_loop()
         self._sweep()
@@ -59,9 +58,8 @@ class FrontDoor:
     def swap(self, world: World, locator: Locator, counters: Counters) -> None:
         """Serves by this World from the next request on, open connections included."""
         self.world, self.counters, self.cells = world, counters, counters.cells
-        self._last_good |= good_regions(world)
         if not self.redirects.holds(world, locator):
-            self.redirects = Redirects(world, locator, counters, self._last_good)
+            self.redirects = Redirects(world, locator, counters)
         self.trusted = parse_networks(world.plan.trusted_proxies)
         self.found_cell = counters.index("gslb_frontdoor_requests_total", code=302)
         self.kept_cell = counters.index("gslb_frontdoor_requests_total", code=307)

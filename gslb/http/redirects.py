@@ -7,11 +7,11 @@ decides); a request then costs a few look-ups. A World that steers otherwise mak
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from gslb.model import Address, Client, Decision, Region, State, Status, World
+from gslb.model import Address, Client, Decision, Region, World
 from gslb.steering.engine import decide
 from gslb.steering.hashing import client_unit
 
@@ -66,11 +66,7 @@ class Answer:
 class Redirects:
     """All answers under one World."""
 
-    def __init__(
-        self, world: World, locator: Locator, counters: Counters, last_good: Mapping[str, frozenset[str]]
-    ) -> None:
-        """`last_good`: by service, the names of the regions that were up when any was."""
-        self._last_good = last_good
+    def __init__(self, world: World, locator: Locator, counters: Counters) -> None:
         self._plan = world.plan
         self._services = world.plan.services
         self._hosts: dict[bytes, Named] = {}
@@ -79,11 +75,9 @@ class Redirects:
         self._answers: dict[Hashable, Answer | None] = {}
 
     def holds(self, world: World, locator: Locator) -> bool:
-        """Takes a World that changes no decision, and says so: same Plan, same places, and the same regions up."""
-        if self._plan is not world.plan or self._locator is not locator or steers(self._status) != steers(world.status):
-            return False
-        self._status = world.status
-        return True
+        """Whether this World changes no decision: same Plan, same places, same generation of the Status."""
+        same = self._plan is world.plan and self._locator is locator
+        return same and self._status.generation == world.status.generation
 
     def named(self, host: bytes) -> Named | None:
         """The service that a valid Host names, None if it is none of ours. Its port and case don't matter."""
@@ -113,8 +107,7 @@ class Redirects:
         if answer is not None and now < answer.until:
             return answer
         unit = client_unit(address, family)
-        good = self._last_good.get(service, frozenset())
-        decision = decide(self._services[service], views, Client(unit), None, self._status, now, good)
+        decision = decide(self._services[service], views, Client(unit), None, self._status, now)
         return self._remember(decision, service, class_id, unit)
 
     def _remember(self, decision: Decision, service: str, class_id: int, unit: int) -> Answer | None:
@@ -150,21 +143,6 @@ def place(url: bytes) -> bytes:
     if not colon or not port.isdigit():
         host, port = parts.netloc.rstrip(b":"), b"443" if parts.scheme == b"https" else b"80"
     return parts.scheme + b"://" + host.rstrip(b".") + b":" + port
-
-
-def steers(status: Status) -> tuple[int, dict[str, tuple[State, bool]]]:
-    """What of a Status enters a decision; the reasons and times that come with every report don't."""
-    return status.generation, {name: (known.state, known.forced) for name, known in status.regions.items()}
-
-
-def good_regions(world: World) -> dict[str, frozenset[str]]:
-    """By service, the regions that are up; services with none are left out."""
-    up = {name for name, known in world.status.regions.items() if known.state is State.UP}
-    named = {
-        service.name: frozenset(region.name for region in service.regions if region.name in up)
-        for service in world.plan.services.values()
-    }
-    return {name: regions for name, regions in named.items() if regions}
 
 
 def edge_word(world: World, *, draining: bool) -> bytes:

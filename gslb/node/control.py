@@ -36,6 +36,7 @@ from gslb.node.worker import watch_channel
 from gslb.ops.admin import make_app, run_admin
 from gslb.state.store import Report
 from gslb.state.sync import Sync, open_store
+from gslb.steering.engine import last_good, steers
 
 TICK_S = 0.25
 FIRST_ROUND_S = 0.8
@@ -152,9 +153,10 @@ class Control:
         side = self.side
         regions, servers = dict(side.regions(time.monotonic())), dict(side.servers())
         new = replace(self.status, regions=regions, servers=servers, stale=side.stale)
+        new = replace(new, last_good=last_good(self.planning.plan.services.values(), new))
         if new == self.status and not first:
             return
-        if first or _steers(new) != _steers(self.status):
+        if first or steers(new) != steers(self.status):
             header = self.row.header
             header[STATUS_GENERATION] += 1
             new = replace(new, generation=header[STATUS_GENERATION])
@@ -239,12 +241,6 @@ class Control:
             log.info("prefix tables are ready: %d chains", len(built))
 
         self._building = asyncio.create_task(build())
-
-
-def _steers(status: Status) -> tuple[Any, ...]:
-    """The part of a Status that an answer can depend on: words and ages are not in it."""
-    regions = {name: (one.state, one.forced, one.changes_in_s) for name, one in status.regions.items()}
-    return regions, status.servers, status.draining
 
 
 async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> int:

@@ -53,6 +53,7 @@ class StatusChange:
     generation: int
     regions: Mapping[str, RegionStatus | None] = field(default_factory=dict)
     servers: Mapping[str, State | None] = field(default_factory=dict)
+    last_good: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     draining: bool = False
     stale: bool = False
 
@@ -96,6 +97,7 @@ def diff(old: Status, new: Status, number: int) -> StatusChange:
         new.generation,
         changed(old.regions, new.regions),
         changed(old.servers, new.servers),
+        new.last_good,
         new.draining,
         new.stale,
     )
@@ -115,6 +117,7 @@ def apply(status: Status, change: StatusChange) -> Status:
         generation=change.generation,
         regions=merged(status.regions, change.regions),
         servers=merged(status.servers, change.servers),
+        last_good=change.last_good,
         draining=change.draining,
         stale=change.stale,
     )

@@ -33,7 +33,6 @@ class Knowledge:
     world: World
     locator: Locator
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    last_good: tuple[str, ...] = ()
     offline: bool = False
 
 
@@ -64,7 +63,7 @@ def explain(knowledge: Knowledge, name: str, client_text: str, now: float) -> di
     answers: dict[str, Any] = {}
     decisions: list[Decision] = []
     for kind, wanted in KINDS:
-        decision = engine.decide(service, views, client, wanted, status, now, knowledge.last_good)
+        decision = engine.decide(service, views, client, wanted, status, now)
         decisions.append(decision)
         answers[kind] = _answer(decision, wanted, max(scope, UNIT_BITS[family]) if decision.hashed else scope)
     return {

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from gslb.model import (
@@ -58,7 +58,6 @@ def decide(
     family: int | None,
     status: Status,
     now: float,
-    last_good: Collection[str] = (),
 ) -> Decision:
     """An answer, and why.
 
@@ -69,7 +68,6 @@ def decide(
         family: 4 or 6, or None at the front door, where any region with a URL will do.
         status: what is known of the regions. One that it doesn't name is UNKNOWN.
         now: seconds on the clock that `valid_until` is told on.
-        last_good: names of the regions last seen up, for `when_all_down: last_good`.
 
     Returns:
         Never empty while a configured region has an address of the family. Every region has a note in the trace.
@@ -85,7 +83,7 @@ def decide(
     if not able:
         return Decision(service.name, "no_address", (), int(service.ttl_max_s), trace=tuple(notes))
     ttl_s, valid_until = _times(service, able, status, now)
-    outcome, pool = _pool(service, able, status, last_good)
+    outcome, pool = _pool(service, able, status)
     _note_health(notes, able, pool, outcome, status)
     if outcome == "all_down" and service.when_all_down is WhenAllDown.FALLBACK:
         literal = _of_family(service.fallback, family)
@@ -109,6 +107,23 @@ def decide(
         address_limit=min((stage.address_limit for stage in sifted if stage.address_limit), default=ADDRESSES_MAX),
         trace=tuple(notes),
     )
+
+
+def steers(status: Status) -> tuple[Hashable | Mapping[str, object], ...]:
+    """All of a Status that a decision can depend on: words and ages are not in it. Equal ones share a generation."""
+    regions = {name: (one.state, one.forced, one.changes_in_s) for name, one in status.regions.items()}
+    return regions, status.last_good
+
+
+def last_good(services: Iterable[Service], status: Status) -> Mapping[str, tuple[str, ...]]:
+    """`Status.last_good` under this Status: what is up now, or while nothing is, what it was before."""
+    up = {name for name, one in status.regions.items() if one.state is State.UP}
+    found = {}
+    for service in services:
+        if service.when_all_down is WhenAllDown.LAST_GOOD:
+            good = tuple(region.name for region in service.regions if region.name in up)
+            found[service.name] = good or status.last_good.get(service.name, ())
+    return found
 
 
 def _run(
@@ -146,7 +161,7 @@ def _up_first(order: Order) -> Order:
     return order
 
 
-def _pool(service: Service, able: Sequence[Candidate], status: Status, last_good: Collection[str]) -> tuple[str, Order]:
+def _pool(service: Service, able: Sequence[Candidate], status: Status) -> tuple[str, Order]:
     """The outcome, and the candidates that the chain is run over."""
     for outcome, states in _TIERS:
         tier = tuple(candidate for candidate in able if candidate.state in states)
@@ -156,7 +171,8 @@ def _pool(service: Service, able: Sequence[Candidate], status: Status, last_good
     if service.when_all_down is WhenAllDown.PRIMARY:
         pool = pool[:1]
     elif service.when_all_down is WhenAllDown.LAST_GOOD:
-        pool = tuple(each for each in pool if each.region.name in last_good) or pool
+        good = status.last_good.get(service.name, ())
+        pool = tuple(each for each in pool if each.region.name in good) or pool
     return "all_down", pool
 
 

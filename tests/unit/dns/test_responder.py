@@ -107,13 +107,14 @@ def test_all_down_is_never_an_empty_answer(tools):
             assert tools.addresses(answer) == ["2001:db8::9"]
 
 
-def test_last_good_regions_are_remembered_from_the_status_before(tools):
+def test_last_good_regions_answer_when_all_are_down(tools):
     service = Service(
         "www.example.com", (tools.EU, tools.US, tools.AP), (Failover(),), when_all_down=WhenAllDown.LAST_GOOD
     )
     made = tools.make(service, status=tools.up("us-east", generation=1))
     down = {name: RegionStatus(State.DOWN) for name in made.plan.regions}
-    made.responder.swap(World(made.plan, tools.up(generation=2, **down)))
+    good = {"www.example.com": ("us-east",)}
+    made.responder.swap(World(made.plan, dataclasses.replace(tools.up(generation=2, **down), last_good=good)))
     assert tools.addresses(tools.ask(made.responder, "www.example.com")) == ["192.0.2.20"]
 
 

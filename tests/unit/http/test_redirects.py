@@ -4,7 +4,7 @@ import pytest
 
 from gslb.geo.locate import Locator
 from gslb.http import redirects
-from gslb.http.redirects import Redirects, good_regions, place
+from gslb.http.redirects import Redirects, place
 from gslb.model import Location, Plan, Region, RegionStatus, Service, State, Status, WhenAllDown, World
 from gslb.steering.policy import POLICIES
 from gslb.telemetry import local_counters
@@ -16,10 +16,9 @@ REGIONS = tuple(
 
 
 def make(*chain, status=None, regions=REGIONS, **options) -> Redirects:
-    good = options.pop("good", None)
     service = Service("www.example.com", regions, chain, **options)
     plan = Plan("test", 1, {region.name: region for region in regions}, {service.name: service}, {})
-    return Redirects(World(plan, status or Status()), Locator(None, plan.services), local_counters(plan), good or {})
+    return Redirects(World(plan, status or Status()), Locator(None, plan.services), local_counters(plan))
 
 
 def failover():
@@ -46,16 +45,10 @@ def test_all_down_still_redirects():
 
 
 def test_last_good_when_all_are_down():
-    down = Status(1, {name: RegionStatus(State.DOWN) for name in ("eu", "us")})
-    options = {"status": down, "when_all_down": WhenAllDown.LAST_GOOD}
-    found = make(failover(), good={"www.example.com": frozenset({"us"})}, **options)
+    regions = {name: RegionStatus(State.DOWN) for name in ("eu", "us")}
+    down = Status(1, regions, last_good={"www.example.com": ("us",)})
+    found = make(failover(), status=down, when_all_down=WhenAllDown.LAST_GOOD)
     assert b"us.example.net" in found.find("www.example.com", CLIENT, 0.0).found
-
-
-def test_what_was_up_is_known_per_service():
-    status = Status(1, {"eu": RegionStatus(State.UP), "us": RegionStatus(State.DOWN)})
-    services = {name: Service(name, (region,), ()) for name, region in zip("ab", REGIONS, strict=True)}
-    assert good_regions(World(Plan("t", 1, {}, services, {}), status)) == {"a": frozenset({"eu"})}
 
 
 def test_a_status_that_steers_nothing_keeps_the_answers():
@@ -66,12 +59,9 @@ def test_a_status_that_steers_nothing_keeps_the_answers():
     def world(generation: int = 1, **eu) -> World:
         return World(plan, Status(generation, {"eu": RegionStatus(**{"state": State.UP, **eu})}))
 
-    found = Redirects(world(), locator, local_counters(plan), {})
+    found = Redirects(world(), locator, local_counters(plan))
     assert found.holds(world(why="3 of 3 see it up"), locator)
-    assert found.holds(world(changes_in_s=2.0), locator)
     assert not found.holds(world(generation=2), locator)
-    assert not found.holds(world(state=State.DOWN), locator)
-    assert not found.holds(world(forced=True), locator)
     assert not found.holds(world(), Locator(None, plan.services))
     assert not found.holds(World(Plan("test", 2, {}, services, {}), world().status), locator)
 

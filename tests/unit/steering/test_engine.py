@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -62,7 +63,8 @@ def decide(
     unit: int = 1,
 ) -> Decision:
     views = engine.views(service, place)
-    return engine.decide(service, views, Client(unit, place), family, known, NOW, last_good)
+    known = dataclasses.replace(known, last_good={service.name: last_good})
+    return engine.decide(service, views, Client(unit, place), family, known, NOW)
 
 
 def names(decision: Decision) -> list[str]:
@@ -375,3 +377,24 @@ def test_the_unit_decides_nothing_unless_hashed(
     one, two = (decide(service, place, family, known, unit=each) for each in (unit, other))
     assert one.hashed == two.hashed
     assert one.hashed or one == two
+
+
+def test_what_was_up_is_remembered_for_each_service_that_asks_for_it() -> None:
+    asks = dataclasses.replace(SERVICE, when_all_down=WhenAllDown.LAST_GOOD)
+    other = dataclasses.replace(SERVICE, name="other.example.com")
+    before = status(eu=State.DOWN, us=State.UP, ap=State.UP)
+    kept = engine.last_good((asks, other), before)
+    assert kept == {asks.name: tuple(region.name for region in asks.regions if region.name != "eu")}
+    dark = dataclasses.replace(DOWN, last_good=kept)
+    assert engine.last_good((asks, other), dark) == kept
+
+
+def test_words_steer_nothing_states_do() -> None:
+    first = RegionStatus(State.UP, "2 of 2")
+    for other, same in (
+        (RegionStatus(State.UP, "3 of 3"), True),
+        (RegionStatus(State.DOWN, "2 of 2"), False),
+        (RegionStatus(State.UP, "2 of 2", forced=True), False),
+        (RegionStatus(State.UP, "2 of 2", changes_in_s=2.0), False),
+    ):
+        assert (engine.steers(Status(1, {"eu": first})) == engine.steers(Status(2, {"eu": other}))) is same
