@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gslb.config.load import load
-
 from gslb.demo.clients import NoAnswer, ask, get
 from gslb.demo.cluster import Cluster
 
