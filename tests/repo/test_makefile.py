@@ -17,7 +17,8 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=ROOT,
-        env={**os.environ, "MAKEFLAGS": "", **environment},
+        # the tests themselves run under make, which speaks to the makes below it through these
+        env={key: value for key, value in os.environ.items() if key not in {"MAKEFLAGS", "MAKELEVEL"}} | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
