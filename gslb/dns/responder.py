@@ -132,21 +132,19 @@ class Responder:
     def _with_options(self, shape: Shape, wire: bytes, end: int, source: str, now: float) -> bytes | None:
         """The answer to a query with EDNS options: the usual ones without a loop. None sends it to the slow path."""
         at = end + 16
-        size = len(wire)
-        if size - at != shape.options_bytes:
+        left = shape.options_bytes
+        if len(wire) - at != left:
             return None
         net = cookie = b""
-        if wire[at : at + 4] == _COOKIE_8:
-            cookie = wire[at + 4 : at + 12]
-            at += 12
         if wire[at : at + 8] == _NET_24:
             net = wire[at + 8 : at + 11]
             at += 11
-        if at != size and not cookie:
-            head = wire[at : at + 4]
+            left -= 11
+        if (left == 12 and wire[at : at + 4] == _COOKIE_8) or (left == 28 and wire[at : at + 4] == _COOKIE_24):
             cookie = wire[at + 4 : at + 12]
-            at += 12 if head == _COOKIE_8 else 28 if head == _COOKIE_24 else 0
-        if at != size:
+        elif left == 23 and not net and wire[at : at + 4] == _COOKIE_8 and wire[at + 12 : at + 20] == _NET_24:
+            cookie, net = wire[at + 4 : at + 12], wire[at + 20 :]
+        elif left:
             return self._with_odd_options(shape, wire, end, source, now)
         scope = b"\0"
         if not net or shape.steered is None:
@@ -158,14 +156,14 @@ class Responder:
             answer = shape.ready.get(class_id)
             if answer is None or now >= answer.valid_until:
                 answer, scope = self._decider.by_net(shape.steered, net, now)
-        if not cookie:
-            opt = shape.opt_net + scope + net
-        elif net:
-            opt = shape.opt_both + scope + net + self._cookies.option(cookie, source)
-        else:
-            opt = shape.opt_cookie + self._cookies.option(cookie, source)
         self._cells[answer.cell] += 1
-        return b"".join((wire[:2], answer.heads[shape.variant], wire[12 : end + 5], answer.tail, opt))
+        head, question = answer.heads[shape.variant], wire[12 : end + 5]
+        if not cookie:
+            return b"".join((wire[:2], head, question, answer.tail, shape.opt_net, scope, net))
+        made = self._cookies.option(cookie, source)
+        if not net:
+            return b"".join((wire[:2], head, question, answer.tail, shape.opt_cookie, made))
+        return b"".join((wire[:2], head, question, answer.tail, shape.opt_both, scope, net, made))
 
     def _with_odd_options(self, shape: Shape, wire: bytes, end: int, source: str, now: float) -> bytes | None:
         """The same for any other client subnet or cookie, and options that are ignored."""

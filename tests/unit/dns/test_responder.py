@@ -455,6 +455,18 @@ def test_answers_taken_in_turn_have_the_scope_of_their_set(tools):
         assert {tools.ecs(answer).scopelen for answer in answers if kwargs} <= {0}
 
 
+def test_of_two_subnets_or_cookies_the_first_counts(small, tools):
+    german, american = (option(8, b"\0\1\x18\0" + net) for net in (b"\4\1\2", b"\5\1\2"))
+    one, two = (option(10, cookie) for cookie in (b"clientc1", b"clientc2"))
+    for options in (german + american, german + one + american, german + american + one, one + german + two):
+        for _ in range(2):
+            wire = small.responder.respond(raw(opt=opt(options)), "5.5.5.5", "udp", 1.0)
+            answer = dns.message.from_wire(wire)
+            assert tools.addresses(answer) == ["192.0.2.10"]
+            assert [found.address for found in answer.options if found.otype == 8] == ["4.1.2.0"]
+            assert {found.client for found in answer.options if found.otype == 10} <= {b"clientc1"}
+
+
 # ---------------------------------------------------------------- worlds
 def test_a_new_status_moves_every_client_and_the_places_stay_known(small, tools):
     for kwargs in ({"source": "5.1.2.3"}, tools.subnet(US)):
