@@ -6,6 +6,7 @@ through `result`, shared reports through `heard`, and `payload` is what this nod
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,7 +16,8 @@ from gslb.health.check import CHECKS
 from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
-from gslb.model import Plan, RegionStatus, State
+from gslb.http.replies import region_word
+from gslb.model import Balancer, Plan, RegionStatus, State, Status
 from gslb.node.context import NodeContext
 from gslb.state.store import Report
 
@@ -165,21 +167,22 @@ class RegionSide:
     kind = "region"
 
     def __init__(self, context: NodeContext) -> None:
-        self._name = context.name
+        del context
         self._watched: dict[str, Watched] = {}
         self._unwatched: list[str] = []
         self._targets: dict[Hashable, Target] = {}
-        self._pools: dict[str, list[str]] = {}
+        self._balancer: Balancer | None = None
+        self._generation = 0
 
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side. A pool without a health check counts its servers as up."""
         del config
         assert plan.balancer is not None
         watched: dict[str, Watched] = {}
-        self._unwatched, self._targets, self._pools = [], {}, {}
+        self._unwatched, self._targets = [], {}
+        self._balancer, self._generation = plan.balancer, plan.generation
         for pool in plan.balancer.pools.values():
             keys = [f"{pool.name}/{server.id}" for server in pool.servers]
-            self._pools[pool.name] = keys
             health = pool.health
             if health is None:
                 self._unwatched += keys
@@ -238,18 +241,9 @@ class RegionSide:
     def payload(self, now: float) -> dict[str, Any]:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
         del now
-        usable = {
-            pool: sum(key not in self._watched or self._watched[key].tracker.state in {State.UP, State.UNKNOWN}
-                      for key in keys)
-            for pool, keys in self._pools.items()
-        }
-        total = sum(len(keys) for keys in self._pools.values())
-        state = "up" if all(usable[pool] or not self._pools[pool] for pool in usable) else "no_servers"
-        return {
-            "region": self._name,
-            "state": state,
-            "servers": {"up": sum(usable.values()), "total": total},
-        }
+        assert self._balancer is not None
+        word: dict[str, Any] = json.loads(region_word(self._balancer, Status(servers=self.servers()), self._generation))
+        return word
 
     def complete(self) -> bool:
         """See Side."""

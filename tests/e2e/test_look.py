@@ -116,7 +116,7 @@ def test_curl_sees_302_for_get_307_for_post_and_421_for_an_unknown_host(shared):
 
 def test_dns_and_front_door_agree_with_explain(shared):
     box, _ = shared
-    for place in PLACES:
+    for place in PLACES[:3]:  # one near each region
         out = box.gslb("explain", "www.example.com", "--client", place.subnet, "--json")
         assert out.returncode == 0, out.stderr
         told = json.loads(out.stdout)

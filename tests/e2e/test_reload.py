@@ -73,7 +73,7 @@ def test_a_region_served_while_it_reloads(sandbox):
     with running(sandbox.cluster(), "eu-west", "eu-west-backends"):
         url = f"http://127.0.0.1:{sandbox.ports['8101']}/"
         until(lambda: get(url, host="www.example.com").status == 200, 20, "eu-west")
-        for _ in range(5):
+        for _ in range(3):
             assert sandbox.gslb("reload").returncode == 0
             for _ in range(20):
                 assert get(url, host="www.example.com").status == 200
