@@ -455,6 +455,16 @@ def test_answers_taken_in_turn_have_the_scope_of_their_set(tools):
         assert {tools.ecs(answer).scopelen for answer in answers if kwargs} <= {0}
 
 
+def test_a_16_of_two_classes_is_not_taken_for_one(tools):
+    halves = [tools.PLACES["EU"], tools.PLACES["US"]]
+    networks = [(4, block << 15, 17, halves[block & 1]) for block in range(1 << 17)]
+    made = tools.make(database=tools.Places([*networks, (6, 0, 0, None)]))
+    for _ in range(2):
+        for net, address in (("4.1.1.0/24", "192.0.2.10"), ("4.1.200.0/24", "192.0.2.20")):
+            answer = tools.ask(made.responder, "www.example.com", **tools.subnet(net))
+            assert (tools.addresses(answer), tools.ecs(answer).scopelen) == ([address], 17)
+
+
 def test_of_two_subnets_or_cookies_the_first_counts(small, tools):
     german, american = (option(8, b"\0\1\x18\0" + net) for net in (b"\4\1\2", b"\5\1\2"))
     one, two = (option(10, cookie) for cookie in (b"clientc1", b"clientc2"))
