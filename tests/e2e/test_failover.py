@@ -4,8 +4,9 @@ import signal
 
 import pytest
 
+from gslb.demo.clients import ask
 from tests.support.redis_server import RedisServer
-from tests.support.sandbox import running, until
+from tests.support.sandbox import free_port, running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
 LOST_S = 8.0
@@ -78,3 +79,25 @@ def test_heartbeats_of_regions_reach_the_edge(whole):
         ),
         15, "every region's own word through Redis",
     )
+
+
+def test_two_edges_hear_each_other_and_both_fail_over(sandbox):
+    """Views travel through Redis, so that a lost region is lost by quorum; and each edge answers by itself."""
+    dns, front, admin = free_port(), free_port(), free_port()
+    sandbox.edit(
+        "gslb.yaml",
+        "edge-1: {}",
+        f'edge-1: {{}}\n  edge-2: {{dns: {{listen: ["127.0.0.1:{dns}"]}}, '
+        f'frontdoor: {{listen: ["127.0.0.1:{front}"]}}, admin: {{listen: "127.0.0.1:{admin}"}}}}',
+    )
+
+    def second():
+        return ask(("127.0.0.1", dns), "www.example.com", "A", "141.20.0.0/24")[0]
+
+    with RedisServer() as redis, running(sandbox.cluster(redis.url, edges=("edge-1", "edge-2"))) as cluster:
+        sandbox.wait_ready()
+        until(lambda: second() == ["192.0.2.10"], 20, "edge-2")
+        until(lambda: "view of edge-2" in sandbox.status()["regions"]["eu-west"]["evidence"], 15, "edge-2's view")
+        cluster.kill("eu-west")
+        until(lambda: away(sandbox) and second() == ["203.0.113.10"], LOST_S, "both edges away from eu-west")
+        assert " see it down" in sandbox.status()["regions"]["eu-west"]["why"]  # 2 of 2, or of 3 while its word is fresh
