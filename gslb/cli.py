@@ -93,7 +93,7 @@ def edge(
     with told():
         from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
 
-        directory = _config_directory(config)
+        directory = config or Path("regions")  # never the sample that ships: a node keeps state beside it
         sys.exit(
             run_node("edge", name, directory, node_id=node_id, state_directory=state_directory, redis=redis)
         )
@@ -112,7 +112,7 @@ def region(
     with told():
         from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
 
-        directory = _config_directory(config)
+        directory = config or Path("regions")
         sys.exit(
             run_node("region", name, directory, node_id=node_id, state_directory=state_directory, redis=redis)
         )
