@@ -15,13 +15,13 @@ from gslb.http.heads import FIELD, FIELDS_MAX, TOKEN
 SIZE_LINE_BYTES_MAX = 1_024  # a chunk's size with its extensions
 TRAILER_BYTES_MAX = 8_192
 SIZE_DIGITS_MAX = 15
-_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
-_EXTENSIONS = rb"(?:[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + _QUOTED + rb"))?+)*+"
+_QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
+_EXTENSIONS = rb"(?:[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*"
 _SIZE_LINE = re.compile(
     rb"([0-9A-Fa-f]{1," + str(SIZE_DIGITS_MAX).encode() + rb"})(" + _EXTENSIONS + rb")\r\n"
 ).match
 _SIZE_START = re.compile(rb"[0-9A-Fa-f]{1," + str(SIZE_DIGITS_MAX).encode() + rb"}(?![0-9A-Fa-f])").match
-_TRAILERS = re.compile(rb"(?:" + FIELD + rb"){0," + str(FIELDS_MAX).encode() + rb"}+\r\n").fullmatch
+_TRAILERS = re.compile(rb"(?:" + FIELD + rb"){0," + str(FIELDS_MAX).encode() + rb"}\r\n").fullmatch
 # Fields that frame, route, authenticate or control: no trailer may carry them (RFC 9110 §6.5.1).
 _NO_TRAILER = re.compile(
     rb"(?i:(?:transfer|content)[-_](?:encoding|length|type|range)|host|connection|keep[-_]alive|upgrade|te|trailer|expect"

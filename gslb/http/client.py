@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from gslb.http.proxy import Proxy
     from gslb.http.upstream import Upstream
 
-_EMPTY_LINES = re.compile(rb"(?:\r\n)++").match
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+").match
 _SERVER_ERROR = ord("5")
 
 

@@ -44,7 +44,7 @@ PLAIN_RESPONSE = re.compile(
             rb"[Tt]ransfer-[Ee]ncoding:(?(2)(?!))(?(4)(?!)) ?(chunked)\r\n",
             _ORDINARY_CAREFUL,
         )
-    ) + b"){0," + str(FIELDS_MAX).encode() + rb"}+\r\n(?(3)(?(2)|(?(4)|(?!)))|(?!))"
+    ) + b"){0," + str(FIELDS_MAX).encode() + rb"}\r\n(?(3)(?(2)|(?(4)|(?!)))|(?!))"
 ).match  # fmt: skip
 _ANY_RESPONSE = re.compile(
     rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: (" + _REASON + rb"))?\r\n" + FIELDS + rb"\r\n"
