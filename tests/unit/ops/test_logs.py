@@ -121,5 +121,6 @@ def test_a_log_that_cannot_be_written_stops_nothing():
         "import logging, os; from gslb.ops import logs; logs.configure('text', 'info', 'n'); "
         "os.close(2); logging.getLogger('gslb').error('lost'); print('alive')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # Python itself ends with 120 where it can't flush stderr at its end
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "alive\n"
