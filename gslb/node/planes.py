@@ -107,8 +107,8 @@ class EdgePlane:
             world, self._locator, counters, node_id=self._context.node.encode(), cookie_secret=cookie_secret
         )
         self._frontdoor = FrontDoor(world, self._locator, counters, clock=time.monotonic)
-        self._udp = [UdpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_udp", index)]
-        self._tcp = [TcpServer(sock, self._responder, time.time) for sock in sockets.of_worker("dns_tcp", index)]
+        self._udp = [UdpServer(sock, self._responder, time.monotonic) for sock in sockets.of_worker("dns_udp", index)]
+        self._tcp = [TcpServer(sock, self._responder, time.monotonic) for sock in sockets.of_worker("dns_tcp", index)]
         for udp in self._udp:
             udp.start(loop)
         for tcp in self._tcp:
