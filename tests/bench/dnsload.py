@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-PACKETS = 200_000
+PACKETS = 100_000
 WINDOW = 400
 BURST = 64
 IDLE_ROUNDS = 20_000  # without an answer: what is in flight was lost

@@ -189,17 +189,15 @@ def memory_rows(options: Options, subject: Subject) -> Iterator[Row]:
 
 
 # ---------------------------------------------------------------- the run
-def start_edge(options: Options, processes: Processes, subject: Subject) -> tuple[Node, list[Row]]:
-    """Starts the edge as often as its start is measured; the last one stays."""
-    times, rounds = [], ROUNDS if "start" in options.groups else 1
-    for number in range(rounds):
-        say(f"start of the edge, {number + 1} of {rounds}")
-        edge, took_s = subject.edge()
+def start_rows(processes: Processes, subject: Subject) -> Iterator[Row]:
+    """From the command to the edge's first right answer."""
+    times = []
+    for number in range(ROUNDS):
+        say(f"start of the edge, {number + 1} of {ROUNDS}")
+        process, took_s = subject.edge_start()
         times.append(took_s)
-        if number + 1 < rounds:
-            processes.stop(edge.process)
-    row = Row("start to the first right answer", "s", statistics.median(times), bar=1.0, details={"s": times})
-    return edge, [row] if "start" in options.groups else []
+        processes.stop(process)
+    yield Row("start to the first right answer", "s", statistics.median(times), bar=1.0, details={"s": times})
 
 
 def run(options: Options, processes: Processes) -> Iterator[Row]:
@@ -212,16 +210,16 @@ def run(options: Options, processes: Processes) -> Iterator[Row]:
     say(f"gslb: {len(PLACES)} regions")
     subject = Subject(processes, processes.folder / "gslb", servers)
     region = subject.regions()
-    edge, rows = start_edge(options, processes, subject)
-    yield from rows
-    groups = {
-        "dns": dns_rows(options, processes, edge),
-        "http": http_rows(options, processes, region, edge, servers),
-        "memory": memory_rows(options, subject),
-    }
-    for name, rows_of_group in groups.items():
-        if name in options.groups:
-            yield from guarded(name, rows_of_group)
+    if "start" in options.groups:
+        yield from guarded("start", start_rows(processes, subject))
+    if {"dns", "http"} & set(options.groups):
+        edge = subject.edge()
+    if "dns" in options.groups:
+        yield from guarded("dns", dns_rows(options, processes, edge))
+    if "http" in options.groups:
+        yield from guarded("http", http_rows(options, processes, region, edge, servers))
+    if "memory" in options.groups:
+        yield from guarded("memory", memory_rows(options, subject))
 
 
 def guarded(group: str, rows: Iterator[Row]) -> Iterator[Row]:

@@ -114,14 +114,18 @@ class Subject:
             self.region(name, core=LOAD_CORE)
         return self.region(first)
 
-    def edge(self) -> tuple[Node, float]:
-        """Starts the edge; returns it and the seconds from the command to its first right answer."""
+    def edge(self) -> Node:
+        """Starts the edge and waits until it has built all that it builds at its start."""
+        process, _ = self.edge_start()
+        return Node("edge-1", process, self._worker(process, self.admin), self.frontdoor, self.dns)
+
+    def edge_start(self) -> tuple[subprocess.Popen[bytes], float]:
+        """Starts the edge; returns it with the seconds from the command to its first right answer."""
         expected = {ipv4 for _, ipv4, _ in PLACES.values()}
         started = time.monotonic()
         process = self._start("edge", "edge-1", SERVER_CORE)
         self._wait(process, "edge-1", lambda: len(resolve(self.dns) & expected) == 1, interval_s=0.003)
-        took_s = time.monotonic() - started
-        return Node("edge-1", process, self._worker(process, self.admin), self.frontdoor, self.dns), took_s
+        return process, time.monotonic() - started
 
     def large_region(self, servers: int) -> Node:
         """A region of its own with that many servers in one pool, none of them checked."""
