@@ -79,6 +79,8 @@ class Processes:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 ["taskset", "-c", str(core), *command],
+                # an operator's shell has no PYTHONDONTWRITEBYTECODE, which makes every start compile all anew
+                env={key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
