@@ -179,6 +179,8 @@ class Parent:
                 if now >= child.restart_at:
                     self._start(child)
                 continue
+            if child.slot and self._asked(child):
+                self._join(child)
             beats = child.row.header[BEATS]
             if beats != child.beats:
                 child.beats, child.beat_at = beats, now
@@ -190,6 +192,14 @@ class Parent:
                 log.error("%s (pid %d) has not moved for %.1f s; it is killed", child.title, child.pid, patience_s)
                 os.kill(child.pid, signal.SIGKILL)
                 child.beat_at, child.hung = now, True
+
+    def _asked(self, worker: Child) -> bool:
+        """Whether `worker` has lost its link and wants a new one. With control gone too, its start makes the link."""
+        assert worker.channel is not None
+        try:
+            return bool(worker.channel.recv(16, socket.MSG_DONTWAIT))
+        except OSError:
+            return False
 
     # ------------------------------------------------------------ stopping
     def _stop(self) -> int:

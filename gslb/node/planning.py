@@ -17,7 +17,7 @@ from pathlib import Path
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
 from gslb.config.schema import Config
-from gslb.errors import GeoError
+from gslb.errors import ConfigError, GeoError, Problem, UnknownName
 from gslb.geo.database import Database
 from gslb.model import GeoSource, Plan
 from gslb.node.board import PLAN_GENERATION
@@ -67,7 +67,12 @@ class Planning:
             load, self._context.config_directory, environment=self._context.environment
         )
         config = self._context.overrides.applied(config)
-        notes = self._needs_restart(config)
+        try:
+            notes = self._needs_restart(config)
+        except UnknownName as error:
+            where = str(self._context.config_directory)
+            problem = Problem(where, 0, "", f"this node is not in the files: {error}", "put it back, or stop the node")
+            raise ConfigError([problem]) from error
         self.config = config
         self._geo = self._open_geo()
         self.plan = self._compile(config)

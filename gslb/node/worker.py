@@ -7,11 +7,13 @@ on TERM drains for a bounded time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import uvloop
@@ -45,12 +47,17 @@ class Known:
 class Worker:
     """One data worker inside a running event loop."""
 
-    def __init__(self, context: NodeContext, index: int, row: Row) -> None:
-        self._index, self._row = index, row
+    def __init__(
+        self, context: NodeContext, index: int, row: Row, ask_link: Callable[[], None] = lambda: None
+    ) -> None:
+        """`ask_link` asks the parent for a new link to control."""
+        self._index, self._row, self._ask_link = index, row, ask_link
         self._known = Known()
         self._link: Link | None = None
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MESSAGES_MAX)
+        self._missed = False  # the inbox was full: what control said is asked for again
         self._done = asyncio.Event()
+        self.failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
 
@@ -59,11 +66,20 @@ class Worker:
         for coroutine in (self._beat(), self._work()):
             task = asyncio.create_task(coroutine)
             self._tasks.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A part that fails ends the worker, and the parent replaces it: half a worker would serve stale answers."""
+        if not task.cancelled() and task.exception() is not None:
+            log.critical("worker %d: a part of it failed", self._index + 1, exc_info=task.exception())
+            self.failed = True
+            self._done.set()
 
     async def connect(self, sock: socket.socket) -> None:
         """Takes a new link to control and introduces itself; the old link is closed."""
-        if self._link is not None:
-            self._link.close()
+        old, self._link = self._link, None
+        if old is not None:
+            old.close()
         self._link = await Link.open(sock, self._receive, self._lost)
         self._link.send(Hello(self._index, os.getpid()))
 
@@ -79,15 +95,17 @@ class Worker:
 
     # ------------------------------------------------------------ messages
     def _lost(self) -> None:
-        """Control is gone: serve on with what is known; the parent hands over a new link."""
-        self._link = None
+        """Control is gone, or the link broke: serve on with what is known; the parent hands over a new link."""
+        if self._link is not None and self._link.closed:  # not an older one that we closed ourselves
+            self._link = None
+            self._ask_link()
 
     def _receive(self, message: Message) -> None:
-        """Queues a message; on overflow the state is asked for anew rather than guessed."""
+        """Queues a message; on overflow everything is asked for anew rather than guessed."""
         try:
             self._inbox.put_nowait(message)
         except asyncio.QueueFull:
-            self._known.number = -1
+            self._missed = True
 
     async def _work(self) -> None:
         """Takes the messages one at a time: a World is swapped whole or not at all."""
@@ -98,8 +116,10 @@ class Worker:
                     await self._drain(message.grace_s)
                 else:
                     await self._take(message)
-            except (GslbError, OSError) as error:
+            except (GslbError, OSError, ValueError) as error:  # ValueError: a zone that can't be served
                 log.error("worker %d can't use a %s: %s", self._index + 1, type(message).__name__, error)
+            if self._missed and self._inbox.empty() and self._link is not None:
+                self._missed = not self._link.send(Hello(self._index, os.getpid()))
 
     async def _take(self, message: Message) -> None:
         """Learns one message and, once Plan and Status are known, swaps the World."""
@@ -167,8 +187,12 @@ def watch_channel(channel: socket.socket, on_link: asyncio.Queue[tuple[int, sock
     loop.add_reader(channel.fileno(), readable)
 
 
-async def _main(context: NodeContext, index: int, channel: socket.socket) -> None:
-    worker = Worker(context, index, context.board.rows[index + 1])
+async def _main(context: NodeContext, index: int, channel: socket.socket) -> int:
+    def ask_link() -> None:
+        with contextlib.suppress(OSError):  # a full channel: the parent has been asked already
+            channel.send(b"link")
+
+    worker = Worker(context, index, context.board.rows[index + 1], ask_link)
     await worker.start()
     links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
     watch_channel(channel, links)
@@ -182,11 +206,11 @@ async def _main(context: NodeContext, index: int, channel: socket.socket) -> Non
     taking = asyncio.create_task(take_links())
     await worker.stopped()
     taking.cancel()
+    return 1 if worker.failed else 0
 
 
 def run_worker(context: NodeContext, index: int, channel: socket.socket) -> int:
     """What a forked worker process does; returns its exit code."""
     gc.set_threshold(GC_THRESHOLD, 50, 100)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(context, index, channel))
-    return 0
+        return runner.run(_main(context, index, channel))

@@ -77,3 +77,16 @@ def test_a_region_served_while_it_reloads(sandbox):
             assert sandbox.gslb("reload").returncode == 0
             for _ in range(20):
                 assert get(url, host="www.example.com").status == 200
+
+
+def test_a_node_whose_region_left_the_files_goes_on_and_says_so(sandbox):
+    with running(sandbox.cluster(), "ap-south", "ap-south-backends"):
+        url = f"http://127.0.0.1:{sandbox.ports['8103']}/"
+        until(lambda: get(url, host="www.example.com").status == 200, 20, "ap-south")
+        (sandbox.config / "ap-south.yaml").unlink()
+        sandbox.edit("gslb.yaml", "regions: [eu-west, us-east, ap-south]", "regions: [eu-west, us-east]")
+        out = sandbox.gslb("reload", "--node", f"http://127.0.0.1:{sandbox.ports['9473']}")
+        assert out.returncode == 2
+        assert "not in the files" in out.stdout
+        assert get(url, host="www.example.com").status == 200
+        assert sandbox.status("9473")["reloads"] == {"ok": 0, "refused": 1}
