@@ -135,6 +135,7 @@ from pathlib import Path
 from machine import Processes
 from run import interrupted
 signal.signal(signal.SIGTERM, interrupted)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with INT ignored
 with Processes(Path({folder!r})) as processes:
     print(processes.start("sleeper", ["sleep", "60"], core=0).pid, flush=True)
     time.sleep(60)
