@@ -26,7 +26,7 @@ from gslb.geo.locate import Locator
 from gslb.health.runner import Runner
 from gslb.model import State, Status
 from gslb.node import tables
-from gslb.node.board import READY, STATUS_GENERATION
+from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.context import NodeContext
 from gslb.node.planning import Planning
 from gslb.node.sides import EdgeSide, RegionSide, Side
@@ -41,6 +41,7 @@ from gslb.steering.engine import last_good, steers
 TICK_S = 0.25
 FIRST_ROUND_S = 0.8
 GEO_LOOK_S = 2.0
+PARENT_HANG_S = 2.0
 
 log = logging.getLogger("gslb.control")
 
@@ -66,6 +67,7 @@ class Control:
         self._building: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
+        self._parent = (0, self.started)  # its heartbeat, and when it last moved
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:
@@ -90,7 +92,7 @@ class Control:
             kind=self.side.kind,
             node=self.context.node,
             incarnation=self.incarnation,
-            payload=lambda: self.side.payload(time.monotonic()),
+            payload=lambda: self.side.payload(self.status),
             on_reports=self._heard,
             clock=time.monotonic,
             raise_incarnation=self.context.directory.raise_incarnation,
@@ -152,7 +154,9 @@ class Control:
         """Makes a Status of all evidence and publishes it if it differs."""
         side = self.side
         regions, servers = dict(side.regions(time.monotonic())), dict(side.servers())
-        new = replace(self.status, regions=regions, servers=servers, stale=side.stale)
+        new = replace(
+            self.status, regions=regions, servers=servers, stale=side.stale, draining=self._parent_hangs()
+        )
         new = replace(new, last_good=last_good(self.planning.plan.services.values(), new))
         if new == self.status and not first:
             return
@@ -161,8 +165,17 @@ class Control:
             header[STATUS_GENERATION] += 1
             new = replace(new, generation=header[STATUS_GENERATION])
             self._tell(self.status, new)
+        if new.draining != self.status.draining:
+            log.warning("the parent stands still: draining" if new.draining else "the parent moves again: not draining")
         self.status = new
         self.spread.publish(new)
+
+    def _parent_hangs(self) -> bool:
+        """Whether the parent stands still: nobody would replace a process of this node, so it takes no new clients."""
+        beats, now = self.row.header[PARENT_BEATS], time.monotonic()
+        if beats != self._parent[0] or not beats:
+            self._parent = (beats, now)
+        return now - self._parent[1] > PARENT_HANG_S
 
     def _tell(self, old: Status, new: Status) -> None:
         """Logs what changed, and keeps it on disk as last known good."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gslb.node.board import BEATS, EXITED, HUNG, READY, Row
+from gslb.node.board import BEATS, EXITED, HUNG, PARENT_BEATS, READY, Row
 from gslb.node.context import NodeContext
 
 WATCH_INTERVAL_S = 0.25
@@ -78,6 +78,7 @@ class Parent:
             self._start(child)
         last = time.monotonic()
         while True:
+            self.children[0].row.header[PARENT_BEATS] += 1
             info = signal.sigtimedwait(_SIGNALS, WATCH_INTERVAL_S)
             now = time.monotonic()
             if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}:

@@ -62,8 +62,8 @@ class Side(Protocol):
     def servers(self) -> Mapping[str, State]:
         """For the Status: what isn't UP."""
 
-    def payload(self, now: float) -> dict[str, Any]:
-        """What this node tells the others."""
+    def payload(self, status: Status) -> dict[str, Any]:
+        """What this node, whose Status is this, tells the others."""
 
     def complete(self) -> bool:
         """Whether every target has given a first result."""
@@ -136,9 +136,9 @@ class EdgeSide:
         """See Side."""
         return {}
 
-    def payload(self, now: float) -> dict[str, Any]:
+    def payload(self, status: Status) -> dict[str, Any]:
         """See Side."""
-        del now
+        del status
         return {"regions": {name: state.value for name, state in self.picture.own_view().items()}}
 
     def complete(self) -> bool:
@@ -238,11 +238,10 @@ class RegionSide:
         """See Side."""
         return {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
 
-    def payload(self, now: float) -> dict[str, Any]:
+    def payload(self, status: Status) -> dict[str, Any]:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
-        del now
         assert self._balancer is not None
-        word: dict[str, Any] = json.loads(region_word(self._balancer, Status(servers=self.servers()), self._generation))
+        word: dict[str, Any] = json.loads(region_word(self._balancer, status, self._generation))
         return word
 
     def complete(self) -> bool:
@@ -255,4 +254,4 @@ class RegionSide:
         for key, one in self._watched.items():
             age_s = round(now - one.at, 3) if one.at is not None else None
             rows[key] = {"state": one.tracker.state.value, "why": one.why, "age_s": age_s}
-        return {"servers": rows, "word": self.payload(now)}
+        return {"servers": rows}

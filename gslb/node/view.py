@@ -46,6 +46,7 @@ class View:
             "plan_generation": control.planning.plan.generation,
             "status_generation": control.status.generation,
             "stale": control.status.stale,
+            "draining": control.status.draining,
             "isolated": described.get("isolated", False),
             "geo_problem": control.planning.geo_problem,
             "regions": {

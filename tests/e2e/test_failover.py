@@ -31,7 +31,7 @@ def whole(tmp_path_factory):
         yield box, cluster, redis
 
 
-@pytest.mark.parametrize("loss", ["killed", "frozen", "servers gone"])
+@pytest.mark.parametrize("loss", ["killed", "frozen", "parent frozen", "servers gone"])
 def test_a_lost_region_gets_no_answer_after_8_s(whole, loss):
     box, cluster, _ = whole
     until(lambda: back(box), BACK_S, "eu-west in service")
@@ -39,6 +39,8 @@ def test_a_lost_region_gets_no_answer_after_8_s(whole, loss):
         cluster.kill("eu-west")
     elif loss == "frozen":
         cluster.signal("eu-west", signal.SIGSTOP)
+    elif loss == "parent frozen":  # its workers still serve, but nobody watches them: it drains
+        cluster.members["eu-west"].process.send_signal(signal.SIGSTOP)
     else:
         cluster.kill("eu-west-backends")
     try:
