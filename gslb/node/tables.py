@@ -53,7 +53,12 @@ def main() -> int:
     except GslbError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    pickle.dump(tables, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+    try:
+        pickle.dump(tables, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+        sys.stdout.flush()
+    except BrokenPipeError:  # control is gone: nobody wants them any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        return 1
     return 0
 
 

@@ -157,8 +157,11 @@ def test_metrics_are_summed_and_count_what_was_asked(shared):
     box, _ = shared
 
     def queries():
-        text = get(f"{box.admin}/metrics").body.decode()
+        page = get(f"{box.admin}/metrics")
+        assert page.status == 200, page.body
+        text = page.body.decode()
         rows = [line for line in text.splitlines() if line.startswith("gslb_dns_queries_total{")]
+        assert rows, text
         return sum(float(line.rsplit(" ", 1)[1]) for line in rows)
 
     before = queries()
