@@ -1,12 +1,13 @@
 """A copy of the sample configuration on free loopback ports, and the real commands run over it.
 
-Ports come from below the kernel's ephemeral range, a slice for each pytest-xdist worker, so that two tests never race
-for one.
+Ports come from below the kernel's ephemeral range, a slice for each pytest-xdist worker, and each is reserved by a lock
+for as long as the process lives: two runs at once must not share one (SO_REUSEPORT would let them).
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -15,9 +16,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from gslb.config.load import load
 from gslb.demo.clients import NoAnswer, ask, get
@@ -28,18 +31,32 @@ _SLICE = 4000
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 5
 _ports = itertools.cycle(range(10_000 + _worker * _SLICE + os.getpid() % 2000, 10_000 + (_worker + 1) * _SLICE))
 
+_reserved: list[IO[str]] = []  # kept open: the locks live as long as this process
+
 
 def free_port() -> int:
     """A loopback port that nobody uses now, for TCP and UDP."""
     for port in itertools.islice(_ports, _SLICE):
         with contextlib.ExitStack() as stack:
             try:
+                _reserve(port)
                 for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                     stack.enter_context(socket.socket(socket.AF_INET, kind)).bind(("127.0.0.1", port))
             except OSError:
                 continue
             return port
     raise AssertionError("no free port")
+
+
+def _reserve(port: int) -> None:
+    """Locks `port` against other test runs on this machine. Raises BlockingIOError if one has it."""
+    lock = (Path(tempfile.gettempdir()) / f"gslb-test-port-{port}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise
+    _reserved.append(lock)
 
 
 def until(seen: Callable[[], bool], deadline_s: float, what: str) -> float:
