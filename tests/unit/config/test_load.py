@@ -364,17 +364,10 @@ def test_a_relative_folder_works(tmp_path, monkeypatch):
 
 
 # ---------------------------------------------------------------- whatever the files hold
-
-
-def nested(inner):
-    """A function with a name: hypothesis reads its source, which for a lambda over several lines now and then fails."""
-    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
-
-
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=12)
     | st.sampled_from(["nearest", "1s", "127.0.0.1:53", "*", "@", "http", "../x", "192.0.2.1", "10 mail", "west"]),
-    nested,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
 TREES = {name: YAML(typ="safe", pure=True).load(text) for name, text in FILES.items()}
