@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.support.proxying import FAST, fields_of, one_response, parsed, plan_of, pool_of, read_head, talk
+from tests.support.proxying import fields_of, one_response, parsed, plan_of, pool_of, read_head, talk
 
 DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -75,7 +75,7 @@ async def test_a_bad_head_is_502_and_nothing_of_it_is_forwarded(name, split, sta
     head = BAD_HEADS[name]
     pieces = (head[: len(head) // 2], head[len(head) // 2 :]) if split else (head,)
     server = await backend(scripted(*pieces, hang=True))
-    running = await start(plan_of(pool_of([server]), timeouts=FAST))
+    running = await start(plan_of(pool_of([server])))
     got = await talk(running.port, REQUEST)
     while got.startswith(b"HTTP/1.1 103"):
         got = got.partition(b"\r\n\r\n")[2]
