@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +19,6 @@ from pathlib import Path
 
 from gslb.config.compile import edge_settings
 from gslb.config.schema import Config
-from gslb.errors import NodeError
 from gslb.node.listen import open_socket, split
 
 STOP_S = 20.0
@@ -75,8 +75,6 @@ class Cluster:
             addresses += [*region.balancer.listen, region.balancer.admin]
             addresses += [f"{s.host}:{s.port}" for pool in region.balancer.pools.values() for s in pool.servers]
         for address in dict.fromkeys(addresses):
-            import socket  # noqa: PLC0415 - only to name the kind
-
             open_socket(*split(address), socket.SOCK_STREAM, share=False).close()
 
     def start(self, *names: str) -> None:
@@ -135,11 +133,3 @@ class Cluster:
         """The last lines a member wrote, for error messages."""
         path = self.folder / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
-
-    def check_alive(self) -> None:
-        """Raises NodeError with the log's end for a member that ended by itself."""
-        for member in self.members.values():
-            if member.process is not None and member.process.poll() is not None:
-                raise NodeError(
-                    f"{member.name} ended with {member.process.returncode}: {self.log_tail(member.name) or 'no output'}"
-                )

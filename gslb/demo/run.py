@@ -8,7 +8,6 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +141,3 @@ def _picture(cluster: Cluster, urls: dict[str, str]) -> Group:
 
 def _alive(cluster: Cluster, name: str) -> str:
     return "[green]running[/]" if cluster.members[name].running else "[red]dead[/]"
-
-
-__all__: Sequence[str] = ("run_demo",)

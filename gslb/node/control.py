@@ -14,7 +14,7 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Hashable
+from collections.abc import Coroutine, Hashable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ import uvloop
 from aiohttp import web
 
 from gslb.errors import ConfigError, NodeError, StateError
-from gslb.geo.locate import Locator
+from gslb.geo.locate import Locator, chain_key
 from gslb.health.runner import Runner
 from gslb.model import State, Status
 from gslb.node import tables
@@ -65,6 +65,7 @@ class Control:
         self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
         self._admin: list[web.AppRunner] = []
         self._building: asyncio.Task[None] | None = None
+        self._tables: tuple[str, Mapping[Hashable, Any]] = ("", {})  # the newest, and the geo file they were built from
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
         self._parent = (0, self.started)  # its heartbeat, and when it last moved
@@ -187,9 +188,10 @@ class Control:
             state = new.servers.get(key, State.UP)
             if state not in {old.servers.get(key, State.UP), State.UNKNOWN}:
                 log.warning("server %s is %s", key, state.value)
-        if not new.stale and self.side.keep():
+        kept = self.side.keep()
+        if not new.stale and kept:
             with contextlib.suppress(StateError):  # a full disk: told by the directory's own log
-                self.context.directory.save_last_good(self.side.keep())
+                self.context.directory.save_last_good(kept)
 
     # ------------------------------------------------------------ plans
     async def reload(self) -> dict[str, Any]:
@@ -240,6 +242,10 @@ class Control:
             return
         if self._building is not None:
             self._building.cancel()
+        stamp, known = self._tables
+        if stamp == plan.geo.stamp and all(chain_key(service) in known for service in plan.services.values()):
+            self._install(known)  # the workers have them too: neither the file nor a chain is new
+            return
 
         async def build() -> None:
             assert plan.geo is not None
@@ -248,12 +254,17 @@ class Control:
             except NodeError as error:
                 log.error("%s; answers go on by the database's own networks", error)
                 return
-            for key, table in built.items():
-                self.locator.install(key, table)
+            self._tables = (plan.geo.stamp, built)
+            self._install(built)
             self.spread.tables(plan.geo.stamp, built)
             log.info("prefix tables are ready: %d chains", len(built))
 
         self._building = asyncio.create_task(build())
+
+    def _install(self, built: Mapping[Hashable, Any]) -> None:
+        """Gives `explain` the tables that the workers answer by."""
+        for key, table in built.items():
+            self.locator.install(key, table)
 
 
 async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> int:

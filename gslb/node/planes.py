@@ -143,7 +143,6 @@ class RegionPlane:
 
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
-        self._plan: Plan | None = None
         self._proxy: Proxy | None = None
         self._listeners: list[asyncio.Server] = []
 
@@ -159,7 +158,6 @@ class RegionPlane:
                 self._listeners.append(await loop.create_server(self._proxy.protocol, sock=sock))
         else:
             self._proxy.swap(world)
-        self._plan = world.plan
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """See Plane: a region steers nobody yet."""

@@ -16,12 +16,11 @@ from gslb.health.check import CHECKS
 from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
-from gslb.http.replies import region_word
+from gslb.http.replies import WELL_KNOWN, region_word
 from gslb.model import Balancer, Plan, RegionStatus, State, Status
 from gslb.node.context import NodeContext
 from gslb.state.store import Report
 
-WELL_KNOWN = "/.well-known/gslb"
 FAST_SHARE = 5  # a server's fast interval is this part of its interval …
 FAST_MIN_S = 0.3  # … but not below this
 
@@ -86,7 +85,7 @@ class EdgeSide:
         probe = config.probe
         options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall)
         self.picture.configure(tuple(plan.regions), options)
-        check = CHECKS.get("http")(path=WELL_KNOWN, expect="200")
+        check = CHECKS.get("http")(path=WELL_KNOWN.decode(), expect="200")
         self._targets = {
             name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
             for name, region in plan.regions.items()
