@@ -50,6 +50,7 @@ class FrontDoor:
         self.connections: set[Connection] = set()
         self.draining = False
         self.requests = 0
+        self.head_s, self.keepalive_s = HEAD_S, KEEPALIVE_S
         self.redirects = Redirects(world, locator, counters)
         self.swap(world, locator, counters)
         self._loop = asyncio.get_running_loop()
@@ -96,7 +97,7 @@ class FrontDoor:
         now = self.clock()
         self.date = formatdate(usegmt=True).encode()
         self.ending = b"\r\nDate: " + self.date + b"\r\n\r\n"
-        self.head_by, self.keepalive_by = now + HEAD_S, now + KEEPALIVE_S
+        self.head_by, self.keepalive_by = now + self.head_s, now + self.keepalive_s
         for connection in [each for each in self.connections if each.deadline < now]:
             connection.expire()
         self._timer = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
