@@ -10,34 +10,25 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gslb.config.compile_balancer import compile_balancer
 from gslb.config.names import by_zone, mailbox, nameservers
 from gslb.config.schema import (
-    BalancerSection,
     Config,
     EdgeSection,
     LocationSection,
-    PoolSection,
     RegionFile,
-    RouteSection,
     ServiceSection,
-    TimeoutsSection,
     ZoneSection,
 )
 from gslb.errors import UnknownName
 from gslb.geo.centroids import continent
 from gslb.model import (
-    Balancer,
     GeoSource,
-    HealthCheck,
     Location,
     Plan,
-    Pool,
     Record,
     Region,
-    Route,
-    Server,
     Service,
-    Timeouts,
     Zone,
 )
 
@@ -93,7 +84,7 @@ def compile_plan(
         zones=zones,
         geo=geo,
         trusted_proxies=_edge(config, edge).frontdoor.trusted_proxies,
-        balancer=None if region is None else _balancer(_known_region(config, region), regions[region], services),
+        balancer=None if region is None else compile_balancer(_known_region(config, region), regions[region], services),
     )
 
 
@@ -192,45 +183,3 @@ def compile_zone(origin: str, zone: ZoneSection, records: tuple[Record, ...], se
     content = repr((origin, servers, contact, timers, records, sorted(services, key=lambda one: one.name)))
     digest = int.from_bytes(hashlib.blake2b(content.encode(), digest_size=4).digest(), "big")
     return Zone(origin, servers, records, digest or 1, contact, *timers)
-
-
-# ---------------------------------------------------------------- the balancer
-def _balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
-    balancer: BalancerSection = file.balancer
-    routes = tuple(_route(route, region, services) for route in balancer.routes)
-    return Balancer(
-        region=region.name,
-        routes=routes or (Route(next(iter(balancer.pools))),),
-        pools={name: _pool(name, pool) for name, pool in balancer.pools.items()},
-        timeouts=_timeouts(balancer.timeouts),
-        trusted_proxies=balancer.trusted_proxies,
-    )
-
-
-def _route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
-    """A service's host also matches as this region's URL names it: that is where the front door sends its clients."""
-    host = route.match.host
-    hosts: tuple[str, ...] = () if host is None else (host,)
-    service = services.get(host or "")
-    if service is not None and region in service.regions:
-        hosts += (region.authority,)
-    return Route(route.pool, hosts, route.match.path or "")
-
-
-def _pool(name: str, pool: PoolSection) -> Pool:
-    health = pool.health
-    return Pool(
-        name=name,
-        servers=tuple(Server(one.name, one.host, one.port, one.weight, one.max_connections) for one in pool.servers),
-        algorithm=pool.algorithm,
-        health=None
-        if health is None
-        else HealthCheck(
-            health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
-        ),
-        attempts=pool.retries.attempts,
-    )
-
-
-def _timeouts(timeouts: TimeoutsSection) -> Timeouts:
-    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive)

@@ -26,19 +26,9 @@ from gslb.config.schema_cluster import (
     TtlSection,
     ZoneSection,
 )
-from gslb.config.schema_region import (
-    BalancerSection,
-    Health,
-    HealthTimes,
-    LocationSection,
-    MatchSection,
-    PoolSection,
-    RegionFile,
-    RetriesSection,
-    RouteSection,
-    ServerSection,
-    TimeoutsSection,
-)
+from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection
+from gslb.config.schema_region import BalancerSection, LocationSection, RegionFile, TimeoutsSection
+from gslb.config.schema_routes import MatchSection, RouteSection
 from gslb.model import Record
 
 MAIN_FILE = "gslb.yaml"

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field
 
-from gslb.balancing.algorithm import ALGORITHMS
-from gslb.config import plugins
 from gslb.config.schema_cluster import LISTENS_MAX, PROXIES_MAX
+from gslb.config.schema_pool import PoolSection
+from gslb.config.schema_routes import RouteSection
 from gslb.config.values import (
-    PORT_MAX,
     Address,
     Hint,
-    HostName,
     Listen,
     LongTime,
     Name,
     Network,
-    RoutePath,
     Section,
-    ServerHost,
-    ServerId,
     ShortTime,
     Unbuilt,
     Url,
     Workers,
     refusal,
 )
-from gslb.health.check import CHECKS
-from gslb.units import Share
 
 ADDRESSES_MAX = 64
 ROUTES_MAX = 10_000
 POOLS_MAX = 1000
-SERVERS_MAX = 100_000
-WEIGHT_MAX = 10_000
 
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
@@ -58,123 +47,6 @@ class LocationSection(Section):
     country: Annotated[str, AfterValidator(_country), Hint("ISO 3166-1 code")] | None = Field(
         None, description="the country, for people who read a decision"
     )
-
-
-# ---------------------------------------------------------------- routes
-class MatchSection(Section):
-    """Which requests a route takes; what is left out matches all."""
-
-    host: HostName | None = Field(None, description="a host name; a service's also matches by this region's `url`")
-    path: RoutePath | None = Field(None, description="an exact path, or all below: `/api/*`")
-    method: Annotated[Any, Unbuilt("match on method")] = Field(None, description="request method")
-    headers: Annotated[Any, Unbuilt("match on headers")] = Field(None, description="request headers")
-
-
-class RouteSection(Section):
-    """Sends requests to a pool; the first route that matches counts."""
-
-    match: MatchSection = Field(MatchSection(), description="which requests; `{}` is all")
-    pool: Name = Field(description="the pool that serves them")
-    weight: Annotated[Any, Unbuilt("weighted routes")] = Field(None, description="share of the requests")
-    canary: Annotated[Any, Unbuilt("canary routes")] = Field(None, description="a second pool for some requests")
-
-
-# ---------------------------------------------------------------- pools
-class ServerSection(Section):
-    """One backend."""
-
-    id: ServerId | None = Field(None, description="its name in status, logs and sessions; else `host:port`")
-    host: ServerHost = Field(description="where it is")
-    port: Annotated[int, Ge(1), Le(PORT_MAX)] = Field(description="its port")
-    weight: Annotated[int, Ge(0), Le(WEIGHT_MAX)] = Field(
-        1, description="its share relative to the others; 0 takes no new requests"
-    )
-    max_connections: Annotated[int, Ge(0), Le(1_000_000)] = Field(
-        0, description="requests it serves at once, per worker; 0 is no limit"
-    )
-
-    @property
-    def name(self) -> str:
-        """`id`, or what stands for it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.id or f"{host}:{self.port}"
-
-
-class HealthTimes(Section):
-    """When a pool's servers are checked, whatever the check."""
-
-    interval: ShortTime = Field(2.0, description="time between checks of a server; a fifth of it while in doubt")
-    timeout: ShortTime = Field(1.0, description="a check without a whole answer by then has failed")
-    rise: Annotated[int, Ge(1), Le(100)] = Field(2, description="successes in a row that bring a server back")
-    fall: Annotated[int, Ge(1), Le(100)] = Field(3, description="failures that take a server down")
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """A check and when it runs."""
-
-    check: Any
-    times: HealthTimes
-
-
-def _health(value: Any) -> Health:
-    if not isinstance(value, Mapping):
-        raise refusal("this is no check", f"write {{type: http, path: /health}}; types: {', '.join(CHECKS.known())}")
-    beside = ("type", *HealthTimes.model_fields)
-    times = {key: item for key, item in value.items() if key in HealthTimes.model_fields}
-    options = {key: item for key, item in value.items() if key not in beside}
-    built = plugins.together(
-        lambda: plugins.build(
-            CHECKS, value.get("type"), options, name_at=("type",), options_at=(), beside=beside
-        ),
-        lambda: plugins.validate(HealthTimes, times),
-    )
-    return Health(*built)
-
-
-def _algorithm(value: Any) -> Any:
-    return plugins.entry(ALGORITHMS, value)
-
-
-class BreakerSection(Section):
-    """When a pool's server is left alone for a while."""
-
-    failures: Annotated[int, Ge(1), Le(10_000)] = Field(5, description="failures that open it")
-    open_for: LongTime = Field(30.0, description="how long it stays open")
-    half_open_probes: Annotated[int, Ge(1), Le(1000)] = Field(1, description="requests that try it again")
-
-
-class StickySection(Section):
-    """Keeps a client on its server."""
-
-    by: str = Field("cookie", description="what a session is known by")
-    ttl: LongTime = Field(3600.0, description="how long a session lasts")
-
-
-class RetriesSection(Section):
-    """What happens after a failed connect."""
-
-    attempts: Annotated[int, Ge(1), Le(10)] = Field(
-        2, description="tries for one request, the first included; a fresh server each, after failed connects only"
-    )
-    budget: Annotated[Share | None, Unbuilt("retries.budget")] = Field(
-        None, description="most retries as a share of the active requests"
-    )
-
-
-class PoolSection(Section):
-    """Servers that can stand in for each other."""
-
-    servers: Annotated[tuple[ServerSection, ...], MinLen(1), MaxLen(SERVERS_MAX)] = Field(description="the backends")
-    algorithm: Annotated[Any, PlainValidator(_algorithm), Hint("algorithm")] = Field(
-        "round_robin", validate_default=True, description="how a server is picked: a name or `{name: {options}}`"
-    )
-    health: Annotated[Health | None, PlainValidator(_health), Hint("check")] = Field(
-        None, description="how servers are checked; without it they count as up"
-    )
-    retries: RetriesSection = Field(RetriesSection(), description="what happens after a failed connect")
-    breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
-    sticky: Annotated[StickySection | None, Unbuilt("sticky")] = Field(None, description="sticky sessions")
 
 
 # ---------------------------------------------------------------- the balancer

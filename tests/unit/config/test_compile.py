@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gslb.balancing.algorithms.least_connections import LeastConnections
-from gslb.balancing.algorithms.round_robin import RoundRobin
-from gslb.balancing.routes import Router
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
 from gslb.dns.zones import Zones
 from gslb.errors import UnknownName
-from gslb.health.checks.http import HttpCheck
-from gslb.model import GeoSource, HealthCheck, Location, Plan, Region, Route, Server
+from gslb.model import GeoSource, Location, Plan, Region
 from tests.support.config_files import changed, loaded
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -46,44 +42,6 @@ def test_the_geo_source_is_the_callers(tmp_path):
     assert geo_source(config) == source
     assert compile_plan(config, generation=1, region=None, geo=source).geo is source
     assert geo_source(loaded(tmp_path)) is None
-
-
-def test_a_plan_of_a_region_balances(tmp_path):
-    balancer = plan(tmp_path, region="west").balancer
-    assert balancer.region == "west"
-    assert balancer.routes == (
-        Route("api", ("www.example.com", "127.0.0.1:8101"), "/api/*"),
-        Route("web"),
-    )
-    web = balancer.pools["web"]
-    assert web.servers == (Server("web-1", "127.0.0.1", 9001, 2, 500), Server("web-2", "::1", 9002))
-    assert web.health == HealthCheck(HttpCheck(path="/health"), 2.0, 1.0, 2, 3)
-    assert (web.attempts, web.algorithm) == (3, LeastConnections())
-    assert (balancer.pools["api"].health, balancer.pools["api"].algorithm) == (None, RoundRobin())
-    assert (balancer.timeouts.connect_s, balancer.timeouts.keepalive_s) == (1.0, 75.0)
-
-
-def test_a_region_without_routes_has_one_pool_for_all(tmp_path):
-    balancer = plan(tmp_path, region="east").balancer
-    assert balancer.routes == (Route("web"),)
-    assert balancer.pools["web"].servers == (Server("backend.example.net:80", "backend.example.net", 80),)
-
-
-def test_a_services_host_matches_by_name_and_by_url(tmp_path):
-    router = Router(plan(tmp_path, region="west").balancer.routes)
-    for host in ("www.example.com", "WWW.example.com:80", "127.0.0.1:8101"):
-        assert router.find(host, "/api/v1").pool == "api"
-    assert router.find("other.example.com", "/api/v1").pool == "web"
-
-
-def test_a_host_that_is_no_service_of_this_region_matches_by_name_alone(tmp_path):
-    text = changed("west.yaml", "host: www.example.com", "host: api.example.com")  # api is steered to east only
-    assert plan(tmp_path, {"west.yaml": text}, region="west").balancer.routes[0].hosts == ("api.example.com",)
-
-
-def test_a_default_port_is_not_in_the_authority(tmp_path):
-    text = changed("west.yaml", '"http://127.0.0.1:8101"', "HTTP://West.Example.net:80/")
-    assert plan(tmp_path, {"west.yaml": text}, region="west").balancer.routes[0].hosts[1] == "west.example.net"
 
 
 def test_nobody_elses_names(tmp_path):

@@ -5,7 +5,8 @@ import pickle
 import pytest
 
 from gslb import model
-from gslb.model import Location, Region, State, Status
+from gslb.model import State, Status
+from gslb.model.places import Location, Region
 
 NOUNS = [one for _, one in inspect.getmembers(model, dataclasses.is_dataclass)]
 REGION = Region("eu-west", Location(53.34, -6.26), ("192.0.2.1",), ("2001:db8::1",), "https://EU-West.example.com:8443/x")

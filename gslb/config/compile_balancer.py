@@ -1,0 +1,50 @@
+"""A region's file -> its Balancer: routes, pools, servers. Pure; only compile.py calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gslb.config.schema import BalancerSection, PoolSection, RegionFile, RouteSection, TimeoutsSection
+from gslb.model import Balancer, HealthCheck, Pool, Region, Route, Server, Service, Timeouts
+
+
+def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
+    """A region node's proxy. A region without routes serves everything from its only pool."""
+    balancer: BalancerSection = file.balancer
+    routes = tuple(_route(route, region, services) for route in balancer.routes)
+    return Balancer(
+        region=region.name,
+        routes=routes or (Route(next(iter(balancer.pools))),),
+        pools={name: _pool(name, pool) for name, pool in balancer.pools.items()},
+        timeouts=_timeouts(balancer.timeouts),
+        trusted_proxies=balancer.trusted_proxies,
+    )
+
+
+def _route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
+    """A service's host also matches as this region's URL names it: that is where the front door sends its clients."""
+    host = route.match.host
+    hosts: tuple[str, ...] = () if host is None else (host,)
+    service = services.get(host or "")
+    if service is not None and region in service.regions:
+        hosts += (region.authority,)
+    return Route(route.pool, hosts, route.match.path or "")
+
+
+def _pool(name: str, pool: PoolSection) -> Pool:
+    health = pool.health
+    return Pool(
+        name=name,
+        servers=tuple(Server(one.name, one.host, one.port, one.weight, one.max_connections) for one in pool.servers),
+        algorithm=pool.algorithm,
+        health=None
+        if health is None
+        else HealthCheck(
+            health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
+        ),
+        attempts=pool.retries.attempts,
+    )
+
+
+def _timeouts(timeouts: TimeoutsSection) -> Timeouts:
+    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive)

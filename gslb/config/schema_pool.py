@@ -1,0 +1,114 @@
+"""The models of a balancer's pools and servers. See schema.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import Field, PlainValidator
+
+from gslb.balancing.algorithm import ALGORITHMS
+from gslb.config import plugins
+from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Unbuilt, refusal
+from gslb.health.check import CHECKS
+from gslb.units import Share
+
+SERVERS_MAX = 100_000
+WEIGHT_MAX = 10_000
+
+
+class ServerSection(Section):
+    """One backend."""
+
+    id: ServerId | None = Field(None, description="its name in status, logs and sessions; else `host:port`")
+    host: ServerHost = Field(description="where it is")
+    port: Annotated[int, Ge(1), Le(PORT_MAX)] = Field(description="its port")
+    weight: Annotated[int, Ge(0), Le(WEIGHT_MAX)] = Field(
+        1, description="its share relative to the others; 0 takes no new requests"
+    )
+    max_connections: Annotated[int, Ge(0), Le(1_000_000)] = Field(
+        0, description="requests it serves at once, per worker; 0 is no limit"
+    )
+
+    @property
+    def name(self) -> str:
+        """`id`, or what stands for it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.id or f"{host}:{self.port}"
+
+
+class HealthTimes(Section):
+    """When a pool's servers are checked, whatever the check."""
+
+    interval: ShortTime = Field(2.0, description="time between checks of a server; a fifth of it while in doubt")
+    timeout: ShortTime = Field(1.0, description="a check without a whole answer by then has failed")
+    rise: Annotated[int, Ge(1), Le(100)] = Field(2, description="successes in a row that bring a server back")
+    fall: Annotated[int, Ge(1), Le(100)] = Field(3, description="failures that take a server down")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A check and when it runs."""
+
+    check: Any
+    times: HealthTimes
+
+
+def _health(value: Any) -> Health:
+    if not isinstance(value, Mapping):
+        raise refusal("this is no check", f"write {{type: http, path: /health}}; types: {', '.join(CHECKS.known())}")
+    beside = ("type", *HealthTimes.model_fields)
+    times = {key: item for key, item in value.items() if key in HealthTimes.model_fields}
+    options = {key: item for key, item in value.items() if key not in beside}
+    built = plugins.together(
+        lambda: plugins.build(CHECKS, value.get("type"), options, name_at=("type",), options_at=(), beside=beside),
+        lambda: plugins.validate(HealthTimes, times),
+    )
+    return Health(*built)
+
+
+def _algorithm(value: Any) -> Any:
+    return plugins.entry(ALGORITHMS, value)
+
+
+class BreakerSection(Section):
+    """When a pool's server is left alone for a while."""
+
+    failures: Annotated[int, Ge(1), Le(10_000)] = Field(5, description="failures that open it")
+    open_for: LongTime = Field(30.0, description="how long it stays open")
+    half_open_probes: Annotated[int, Ge(1), Le(1000)] = Field(1, description="requests that try it again")
+
+
+class StickySection(Section):
+    """Keeps a client on its server."""
+
+    by: str = Field("cookie", description="what a session is known by")
+    ttl: LongTime = Field(3600.0, description="how long a session lasts")
+
+
+class RetriesSection(Section):
+    """What happens after a failed connect."""
+
+    attempts: Annotated[int, Ge(1), Le(10)] = Field(
+        2, description="tries for one request, the first included; a fresh server each, after failed connects only"
+    )
+    budget: Annotated[Share | None, Unbuilt("retries.budget")] = Field(
+        None, description="most retries as a share of the active requests"
+    )
+
+
+class PoolSection(Section):
+    """Servers that can stand in for each other."""
+
+    servers: Annotated[tuple[ServerSection, ...], MinLen(1), MaxLen(SERVERS_MAX)] = Field(description="the backends")
+    algorithm: Annotated[Any, PlainValidator(_algorithm), Hint("algorithm")] = Field(
+        "round_robin", validate_default=True, description="how a server is picked: a name or `{name: {options}}`"
+    )
+    health: Annotated[Health | None, PlainValidator(_health), Hint("check")] = Field(
+        None, description="how servers are checked; without it they count as up"
+    )
+    retries: RetriesSection = Field(RetriesSection(), description="what happens after a failed connect")
+    breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
+    sticky: Annotated[StickySection | None, Unbuilt("sticky")] = Field(None, description="sticky sessions")

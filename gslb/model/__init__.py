@@ -1,0 +1,41 @@
+"""The nouns that every room shares: frozen values without behaviour beyond what their fields imply.
+
+Nothing here does I/O or knows a clock; any room may import this module, and it imports only the standard library.
+The data plane reads one immutable `World`: a `Plan` (configuration, zones, geo: rarely new) and a `Status` (which
+regions and servers are up, drained or forced: small). Both are swapped whole.
+"""
+
+from __future__ import annotations
+
+from gslb.model.balancing import Balancer, HealthCheck, Pool, Route, Server, Timeouts
+from gslb.model.places import Address, Client, Location, Region
+from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
+from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
+
+__all__ = [
+    "Address",
+    "Balancer",
+    "Candidate",
+    "Client",
+    "Decision",
+    "GeoSource",
+    "HealthCheck",
+    "Location",
+    "Note",
+    "Plan",
+    "Policy",
+    "Pool",
+    "Record",
+    "Region",
+    "RegionStatus",
+    "Route",
+    "Server",
+    "Service",
+    "Sifted",
+    "State",
+    "Status",
+    "Timeouts",
+    "WhenAllDown",
+    "World",
+    "Zone",
+]

@@ -1,0 +1,72 @@
+"""Which server: a balancer with its routes, pools and servers. Everybody imports these from `gslb.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One backend of a pool. `max_connections` 0 is no limit."""
+
+    id: str
+    host: str
+    port: int
+    weight: int = 1
+    max_connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How a pool's servers are checked: `check` is a registered check's dataclass; times in seconds."""
+
+    check: Any
+    interval_s: float = 2.0
+    timeout_s: float = 1.0
+    rise: int = 2
+    fall: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass."""
+
+    name: str
+    servers: tuple[Server, ...]
+    algorithm: Any
+    health: HealthCheck | None = None
+    attempts: int = 2  # the first included
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Sends requests to a pool. `hosts` () is any; `path` "" is any, a last `*` makes it a prefix."""
+
+    pool: str
+    hosts: tuple[str, ...] = ()
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Bounds on one request, in seconds."""
+
+    connect_s: float = 2.0
+    first_byte_s: float = 30.0
+    idle_s: float = 60.0
+    head_s: float = 10.0
+    keepalive_s: float = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Balancer:
+    """A region node's proxy: which region it is, its routes in order, its pools by name."""
+
+    region: str
+    routes: tuple[Route, ...]
+    pools: Mapping[str, Pool]
+    timeouts: Timeouts = Timeouts()
+    trusted_proxies: tuple[str, ...] = ()
+    max_head_bytes: int = 32_768

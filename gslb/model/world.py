@@ -1,0 +1,71 @@
+"""What the data plane reads: Plan and Status. Everybody imports these from `gslb.model`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gslb.model.balancing import Balancer
+from gslb.model.places import Region
+from gslb.model.steering import Service, State, Zone
+
+
+@dataclass(frozen=True, slots=True)
+class GeoSource:
+    """The GeoIP database: its path, and a stamp that changes when the file does."""
+
+    path: str
+    stamp: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the configuration says, checked and compiled. `balancer` is there on region nodes only."""
+
+    cluster: str
+    generation: int
+    regions: Mapping[str, Region]
+    services: Mapping[str, Service]
+    zones: Mapping[str, Zone]
+    geo: GeoSource | None = None
+    trusted_proxies: tuple[str, ...] = ()  # of the front door
+    balancer: Balancer | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)  # series name -> slot, see telemetry.py
+
+
+@dataclass(frozen=True, slots=True)
+class RegionStatus:
+    """What steers of a region, and the one line that says why.
+
+    `forced`: an operator said so. `changes_in_s`: the soonest that the state could change while it is moving, None
+    while nothing moves (TTLs follow it).
+    """
+
+    state: State
+    why: str = ""
+    forced: bool = False
+    changes_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Which regions and servers are up. `servers` is keyed by `pool/server id` and holds what isn't UP only.
+
+    `generation` changes whenever something that steers does, and only then (engine.py's `steers`). `last_good`: by
+    service, the regions that were up when any was, for `when_all_down: last_good`. `stale`: last known, not fresh.
+    """
+
+    generation: int = 0
+    regions: Mapping[str, RegionStatus] = field(default_factory=dict)
+    servers: Mapping[str, State] = field(default_factory=dict)
+    last_good: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    draining: bool = False  # this node is draining
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that the data plane reads, swapped whole."""
+
+    plan: Plan
+    status: Status

@@ -1,0 +1,54 @@
+"""A region's file to its Balancer: routes, pools, servers."""
+
+from gslb.balancing.algorithms.least_connections import LeastConnections
+from gslb.balancing.algorithms.round_robin import RoundRobin
+from gslb.balancing.routes import Router
+from gslb.config.compile import compile_plan
+from gslb.config.compile_balancer import compile_balancer
+from gslb.health.checks.http import HttpCheck
+from gslb.model import HealthCheck, Route, Server
+from tests.support.config_files import changed, loaded
+
+
+def balancer(folder, changes=None, region="west"):
+    config = loaded(folder, changes)
+    edge = compile_plan(config, generation=1, region=None, geo=None)  # regions and services, compiled
+    return compile_balancer(config.regions[region], edge.regions[region], edge.services)
+
+
+def test_a_plan_of_a_region_balances(tmp_path):
+    compiled = balancer(tmp_path)
+    assert compiled.region == "west"
+    assert compiled.routes == (
+        Route("api", ("www.example.com", "127.0.0.1:8101"), "/api/*"),
+        Route("web"),
+    )
+    web = compiled.pools["web"]
+    assert web.servers == (Server("web-1", "127.0.0.1", 9001, 2, 500), Server("web-2", "::1", 9002))
+    assert web.health == HealthCheck(HttpCheck(path="/health"), 2.0, 1.0, 2, 3)
+    assert (web.attempts, web.algorithm) == (3, LeastConnections())
+    assert (compiled.pools["api"].health, compiled.pools["api"].algorithm) == (None, RoundRobin())
+    assert (compiled.timeouts.connect_s, compiled.timeouts.keepalive_s) == (1.0, 75.0)
+
+
+def test_a_region_without_routes_has_one_pool_for_all(tmp_path):
+    compiled = balancer(tmp_path, region="east")
+    assert compiled.routes == (Route("web"),)
+    assert compiled.pools["web"].servers == (Server("backend.example.net:80", "backend.example.net", 80),)
+
+
+def test_a_services_host_matches_by_name_and_by_url(tmp_path):
+    router = Router(balancer(tmp_path).routes)
+    for host in ("www.example.com", "WWW.example.com:80", "127.0.0.1:8101"):
+        assert router.find(host, "/api/v1").pool == "api"
+    assert router.find("other.example.com", "/api/v1").pool == "web"
+
+
+def test_a_host_that_is_no_service_of_this_region_matches_by_name_alone(tmp_path):
+    text = changed("west.yaml", "host: www.example.com", "host: api.example.com")  # api is steered to east only
+    assert balancer(tmp_path, {"west.yaml": text}).routes[0].hosts == ("api.example.com",)
+
+
+def test_a_default_port_is_not_in_the_authority(tmp_path):
+    text = changed("west.yaml", '"http://127.0.0.1:8101"', "HTTP://West.Example.net:80/")
+    assert balancer(tmp_path, {"west.yaml": text}).routes[0].hosts[1] == "west.example.net"
