@@ -6,9 +6,12 @@ exact paths and one of prefixes for each host, and one look-up for each distinct
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 from gslb.model import Route
+
+T = TypeVar("T")
 
 
 class _Paths:
@@ -47,30 +50,33 @@ class _Paths:
         return best
 
 
-class Router:
+class Router(Generic[T]):
     """The compiled routes of a balancer. Immutable; a new Plan makes a new one."""
 
-    __slots__ = ("_any", "_hosts", "_routes")
+    __slots__ = ("_any", "_hosts", "_values")
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        """A host in `Route.hosts` is a name, or `name:port` for that port alone; both in lower case."""
-        self._routes = tuple(routes)
+    def __init__(self, routes: Iterable[Route], values: Sequence[T]) -> None:
+        """`values`: what `find` gives for each route.
+
+        A host in `Route.hosts` is a name, or `name:port` for that port alone; both in lower case.
+        """
+        self._values = values
         self._hosts: dict[str, _Paths] = {}
         self._any: _Paths = _Paths()
-        for place, route in enumerate(self._routes):
+        for place, route in enumerate(routes):
             for host in route.hosts:
                 self._hosts.setdefault(host.lower(), _Paths()).add(route.path, place)
             if not route.hosts:
                 self._any.add(route.path, place)
 
-    def find(self, host: str, path: str) -> Route | None:
-        """The route for a request, or None.
+    def find(self, host: str, path: str) -> T | None:
+        """The value of the route for a request, or None.
 
         Args:
             host: as the Host field or the absolute target names it; case, a port and a final dot don't matter.
             path: as it came, without the query. No decoding is done: `/%61pi` is not `/api`.
         """
-        best = len(self._routes)
+        best = len(self._values)
         hosts = self._hosts
         if hosts:
             paths = hosts.get(host)
@@ -83,7 +89,7 @@ class Router:
                 if paths is not None:
                     best = paths.find(path, best)
         best = self._any.find(path, best)
-        return self._routes[best] if best < len(self._routes) else None
+        return self._values[best] if best < len(self._values) else None
 
 
 def _name(authority: str) -> str:

@@ -42,7 +42,9 @@ COUNTED = {
 class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
-    __slots__ = ("attempt", "exchange", "left", "method", "minor", "pool", "sent", "server", "started", "upstream")
+    __slots__ = (
+        "attempt", "exchange", "key", "left", "method", "minor", "pool", "sent", "server", "started", "upstream",
+    )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
@@ -53,6 +55,7 @@ class Attempts(Endpoint):
         self.started = 0.0
         self.attempt = 0  # a connect that ends under another number is not ours any more
         self.pool: PoolLinks | None = None
+        self.key: bytes | None = None  # what the pool's algorithm hashes, where it hashes anything
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
         self.upstream: Upstream | None = None
@@ -183,7 +186,7 @@ class Attempts(Endpoint):
             self.exchange = Exchange(pool.state.pool.attempts, self.started + self.proxy.balancer.timeouts.first_byte_s)
             self.exchange.tried = (server.id,)
         if self.exchange.failed(error, now):
-            following = self.exchange.next(pool.state, None, now)
+            following = self.exchange.next(pool.state, self.key, now)
             if following is not None:
                 pool.failed(COUNTED[error.reason])
                 pool.cells[pool.retries] += 1

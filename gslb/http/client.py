@@ -13,8 +13,8 @@ import re
 from typing import TYPE_CHECKING
 
 from gslb.errors import HttpError
-from gslb.http.attempts import COUNTED, Attempts
 from gslb.http.chunked import ChunkedBody
+from gslb.http.dispatch import Dispatch
 from gslb.http.endpoint import (
     CLOSED,
     CONNECTING,
@@ -29,31 +29,26 @@ from gslb.http.endpoint import (
 )
 from gslb.http.forward import believed_request_id, is_plain, plain_suffix, request_head
 from gslb.http.heads import CHUNKED, PLAIN_REQUEST, RequestHead, bad, parse_request
-from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
+from gslb.http.replies import ERRORS
 
 if TYPE_CHECKING:
     from gslb.http.proxy import Proxy
     from gslb.http.upstream import Upstream
 
 _EMPTY_LINES = re.compile(rb"(?:\r\n)+").match
-_SERVER_ERROR = ord("5")
 
 
-class Client(Attempts):
+class Client(Dispatch):
     """One client connection and the request on it."""
 
-    __slots__ = ("believed", "chunks", "host", "number", "scanned", "seen", "suffix")
+    __slots__ = ("chunks", "scanned", "seen", "suffix")
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
         self.scanned = 0  # of a partial head
         self.seen: bytes | None = None  # the Host that `suffix` was made for
         self.suffix = b""
-        # The current request.
-        self.host = ""
-        self.number = 0
-        self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
-        self.chunks: ChunkedBody | None = None
+        self.chunks: ChunkedBody | None = None  # the framing of the current request's body
 
     # ------------------------------------------------------------ a request: the hot path
     def data_received(self, data: bytes) -> None:
@@ -75,28 +70,7 @@ class Client(Attempts):
             self.sent = b"%b%b%x\r\n\r\n" % (data[:-2], self.suffix, number)
         else:
             self._plain_body(data, end, int(length or 0))
-        self._dispatch(target)
-
-    def _dispatch(self, target: bytes) -> None:
-        """Finds the route, the pool and a server; all that is needed of the request is in place."""
-        proxy = self.proxy
-        if target == WELL_KNOWN:
-            self._answer_word()
-            return
-        path = target.decode("ascii")
-        if "?" in path:
-            path = path[: path.index("?")]
-        route = proxy.find(self.host, path)
-        if route is None:
-            self.fail("no_route")
-            return
-        self.pool = pool = proxy.pools[route.pool]
-        self.started = now = proxy.clock()
-        server = pool.pick(None, now)
-        if server is None:
-            self.fail("no_healthy_server")
-            return
-        self.try_server(pool, server)
+        self.dispatch(target, data, end)
 
     # ------------------------------------------------------------ a request: everything that is not plain
     def _meet(self, host: bytes) -> None:
@@ -171,11 +145,11 @@ class Client(Attempts):
         else:
             self.seen, self.host = None, host.decode("ascii")
             self.believed = self.number, believed_request_id(head, self.peer) or b""
-            sent = request_head(data, head, self.peer, host, self._request_id())
+            sent = request_head(data, head, self.peer, host, self.request_id())
         self.sent = b"".join((sent, *pieces)) if pieces else sent
         if rest:
             self._keep_for_later(rest)
-        self._dispatch(head.target)
+        self.dispatch(head.target, data, head.end, head.specials)
 
     def _split(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
         """What of `data` is the current request's body, ready to forward, and what comes after it."""
@@ -233,52 +207,6 @@ class Client(Attempts):
             if self.phase in (IDLE, PARTIAL) or self.left:  # nothing more will come of it
                 self.give_up()
                 self.end(linger=False)
-
-    # ------------------------------------------------------------ answering ourselves
-    def _request_id(self) -> bytes:
-        """The current request's id."""
-        number, name = self.believed
-        return name if name and number == self.number else b"%b%x" % (self.proxy.id_prefix, self.number)
-
-    def fail(self, reason: str) -> None:
-        """Answers with one of `replies.ERRORS`; the connection goes on if the request was whole."""
-        status, detail = ERRORS[reason]
-        if self.pool is not None and reason in COUNTED:
-            self.pool.failed(COUNTED[reason])
-            self.pool.answered(_SERVER_ERROR, self.proxy.clock() - self.started)
-        else:
-            self.proxy.count_refused(status)
-        self._answer(status, reason, detail)
-
-    def refuse(self, error: HttpError) -> None:
-        """The client broke HTTP: answers if that is still possible, then closes."""
-        self.give_up()
-        if self.phase == STREAMING:
-            self.abort()
-            return
-        self.proxy.count_refused(error.status)
-        self.left = CHUNKED  # whatever else comes is read and thrown away
-        self._answer(error.status, error.reason, str(error))
-
-    def _answer(self, status: int, reason: str, detail: str) -> None:
-        """Writes an error."""
-        self.closing = self.closing or bool(self.left)
-        date, to_head = self.proxy.date, self.method == b"HEAD"
-        reply = error_reply(status, reason, detail, self._request_id(), date, close=self.closing, to_head=to_head)
-        self._write_own(reply)
-
-    def _answer_word(self) -> None:
-        """The region's own word, on the same path as traffic."""
-        self.closing = self.closing or bool(self.left)
-        word, date, to_head = self.proxy.word, self.proxy.date, self.method == b"HEAD"
-        self._write_own(word_reply(word, date, close=self.closing, to_head=to_head))
-
-    def _write_own(self, reply: bytes) -> None:
-        """Writes a whole response of our own."""
-        self.exchange = self.pool = None
-        self.proxy.sent += len(reply)
-        self.write(reply)
-        self.settle()
 
     # ------------------------------------------------------------ the end
     def eof_received(self) -> bool:

@@ -1,18 +1,22 @@
 """What one worker keeps of a pool: whose turn it is, the connections to each server, and where it is counted.
 
-`Link` holds the connections to one address, `PoolLinks` one pool. Only the proxy and its connections use them.
+`Link` holds the connections to one address, `PoolLinks` one pool, `Way` a route to one. Only the proxy and
+its connections use them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
 from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
 
 if TYPE_CHECKING:
     from gslb.http.upstream import Upstream
+    from gslb.model import Pool, Route, State
 
 IDLE_PER_SERVER_MAX = 256
 CONNECTIONS_PER_SERVER_MAX = 4_096
@@ -54,14 +58,23 @@ class PoolLinks:
     """One pool: which server is next, the connections to each, and its counters."""
 
     __slots__ = (
-        "attempts", "cells", "classes", "connects", "ended", "errors", "links", "pick", "retries", "seconds", "started",
-        "state",
+        "attempts", "cells", "classes", "connects", "ended", "errors", "key", "links", "pick", "retries", "seconds",
+        "started", "state",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
         self.state = state
         self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
         self.links: dict[str, Link] = {}  # by server id
+        self.key: Key | None = None  # what the algorithm hashes of a request, if it looks at any
+        self.count_into(counters)
+
+    def update(self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters) -> None:
+        """Takes a new Plan's pool."""
+        self.state.update(pool, servers)
+        self.links = links
+        text = getattr(pool.algorithm, "key", None)
+        self.key = parse_key(text) if text is not None else None
         self.count_into(counters)
 
     def count_into(self, counters: Counters) -> None:
@@ -89,3 +102,13 @@ class PoolLinks:
     def failed(self, reason: str) -> None:
         """Counts a try that failed."""
         self.cells[self.errors[reason]] += 1
+
+
+class Way:
+    """A route and the pool behind it, as one worker dispatches by it."""
+
+    __slots__ = ("pool", "rich", "route")
+
+    def __init__(self, route: Route, pool: PoolLinks) -> None:
+        self.route, self.pool = route, pool
+        self.rich = pool.key is not None  # some rule looks into the request

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
@@ -20,9 +20,9 @@ from gslb.errors import HttpError
 from gslb.http.client import Client
 from gslb.http.endpoint import CONNECTING, Endpoint
 from gslb.http.forward import Peer
-from gslb.http.forwarded import NOBODY, is_trusted, parse_address, parse_networks
-from gslb.http.heads import PLAIN_HEAD_BYTES_MAX
-from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks
+from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
+from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
+from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
 from gslb.http.replies import region_word
 from gslb.http.upstream import CLOSED, Upstream
 from gslb.model import Balancer, Plan, Pool, Status, World
@@ -76,7 +76,6 @@ class Proxy:
         """Takes a new plan: routes, pools, who is trusted."""
         self.balancer = balancer
         self.plain_head_max = min(PLAIN_HEAD_BYTES_MAX, balancer.max_head_bytes)
-        self.find = Router(balancer.routes).find
         self._count_into(Counters(self._cells, plan.counters or self._slots))
         region = plan.regions.get(balancer.region)
         self.default_host = region.authority.encode() if region is not None else b"localhost"
@@ -89,24 +88,21 @@ class Proxy:
             if address not in links:
                 link.retire()
         self._links, self.pools = links, pools
+        ways = [Way(route, pools[route.pool]) for route in balancer.routes]
+        self.find = Router(balancer.routes, ways).find
         self._tick()
 
     def _pool(
         self, pool: Pool, servers: Mapping[str, State], links: dict[tuple[str, int], Link], plan: Plan
     ) -> PoolLinks:
         """The pool as it was, brought up to date, or a new one. Pools that share a server share its connections."""
-        known = self.pools.get(pool.name)
-        counters = Counters(self._cells, plan.counters or self._slots)
-        if known is None:
-            known = PoolLinks(PoolState(pool, servers), counters)
-        else:
-            known.state.update(pool, servers)
-            known.count_into(counters)
         for server in pool.servers:
             address = (server.host, server.port)
             if address not in links:
                 links[address] = self._links.get(address) or Link(*address)
-        known.links = {server.id: links[server.host, server.port] for server in pool.servers}
+        counters = Counters(self._cells, plan.counters or self._slots)
+        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
+        known.update(pool, servers, {one.id: links[one.host, one.port] for one in pool.servers}, counters)
         return known
 
     def _count_into(self, counters: Counters) -> None:
@@ -148,6 +144,11 @@ class Proxy:
         """Who a socket's peer is, and whether its forwarding fields are believed."""
         parsed = parse_address(address) or NOBODY
         return Peer(str(parsed).encode(), is_trusted(parsed, self._trusted))
+
+    def client_address(self, peer: Peer, specials: Sequence[Field]) -> bytes:
+        """The client's address as canonical text, trusted proxies looked through."""
+        address = parse_address(peer.address.decode()) or NOBODY
+        return str(client_address(specials, address, self._trusted)).encode()
 
     @property
     def active(self) -> int:

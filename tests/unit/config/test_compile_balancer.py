@@ -38,7 +38,8 @@ def test_a_region_without_routes_has_one_pool_for_all(tmp_path):
 
 
 def test_a_services_host_matches_by_name_and_by_url(tmp_path):
-    router = Router(balancer(tmp_path).routes)
+    routes = balancer(tmp_path).routes
+    router = Router(routes, routes)
     for host in ("www.example.com", "WWW.example.com:80", "127.0.0.1:8101"):
         assert router.find(host, "/api/v1").pool == "api"
     assert router.find("other.example.com", "/api/v1").pool == "web"

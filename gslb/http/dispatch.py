@@ -1,0 +1,131 @@
+"""From a head to a server: the route, the pool, the pick; or an answer of our own. Errors are answered here.
+
+`Dispatch.dispatch` is on the hot path: a request whose route and pool have no rules of their own (`Way.rich`) costs one
+look-up and one pick. Rules that look into the request are `_dispatch_rich`. The layer between `Attempts` (a server and
+what happens when it fails) and `Client` (what is read from the client); only those call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gslb.balancing.request import Request
+from gslb.errors import HttpError
+from gslb.http.attempts import COUNTED, Attempts
+from gslb.http.endpoint import STREAMING
+from gslb.http.heads import CHUNKED, Field
+from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
+
+if TYPE_CHECKING:
+    from gslb.http.links import Way
+    from gslb.http.proxy import Proxy
+
+_SERVER_ERROR = ord("5")
+
+
+class Dispatch(Attempts):
+    """One client connection and where its current request goes."""
+
+    __slots__ = ("believed", "host", "number")
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__(proxy)
+        # The current request.
+        self.host = ""
+        self.number = 0
+        self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
+
+    # ------------------------------------------------------------ the hot path
+    def dispatch(self, target: bytes, data: bytes, end: int, specials: Sequence[Field] = ()) -> None:
+        """Finds the route, the pool and a server; all that is needed to forward the request is in place.
+
+        Args:
+            target: origin-form, or `*`.
+            data: starts with the head as it came.
+            end: where the head ends in `data`.
+            specials: the head's special fields, unless it was plain.
+        """
+        proxy = self.proxy
+        if target == WELL_KNOWN:
+            self._answer_word()
+            return
+        path = target.decode("ascii")
+        if "?" in path:
+            path = path[: path.index("?")]
+        way = proxy.find(self.host, path)
+        if way is None:
+            self.fail("no_route")
+            return
+        self.pool = pool = way.pool
+        self.started = now = proxy.clock()
+        if way.rich:
+            self._dispatch_rich(way, Request(self.method, self.host, target, data[:end], self._address(specials)))
+            return
+        server = pool.pick(None, now)
+        if server is None:
+            self.fail("no_healthy_server")
+            return
+        self.try_server(pool, server)
+
+    # ------------------------------------------------------------ rules that look into the request
+    def _address(self, specials: Sequence[Field]) -> bytes:
+        """The client's address, trusted proxies looked through."""
+        peer = self.peer
+        return self.proxy.client_address(peer, specials) if peer.trusted and specials else peer.address
+
+    def _dispatch_rich(self, way: Way, request: Request) -> None:
+        """Applies the rules of a route and its pool in their order, then picks."""
+        pool = way.pool
+        self.key = key = pool.key.of(request) if pool.key is not None else None
+        server = pool.pick(key, self.started)
+        if server is None:
+            self.fail("no_healthy_server")
+            return
+        self.try_server(pool, server)
+
+    # ------------------------------------------------------------ answering ourselves
+    def request_id(self) -> bytes:
+        """The current request's id."""
+        number, name = self.believed
+        return name if name and number == self.number else b"%b%x" % (self.proxy.id_prefix, self.number)
+
+    def fail(self, reason: str) -> None:
+        """Answers with one of `replies.ERRORS`; the connection goes on if the request was whole."""
+        status, detail = ERRORS[reason]
+        if self.pool is not None and reason in COUNTED:
+            self.pool.failed(COUNTED[reason])
+            self.pool.answered(_SERVER_ERROR, self.proxy.clock() - self.started)
+        else:
+            self.proxy.count_refused(status)
+        self._answer(status, reason, detail)
+
+    def refuse(self, error: HttpError) -> None:
+        """The client broke HTTP: answers if that is still possible, then closes."""
+        self.give_up()
+        if self.phase == STREAMING:
+            self.abort()
+            return
+        self.proxy.count_refused(error.status)
+        self.left = CHUNKED  # whatever else comes is read and thrown away
+        self._answer(error.status, error.reason, str(error))
+
+    def _answer(self, status: int, reason: str, detail: str) -> None:
+        """Writes an error."""
+        self.closing = self.closing or bool(self.left)
+        date, to_head = self.proxy.date, self.method == b"HEAD"
+        reply = error_reply(status, reason, detail, self.request_id(), date, close=self.closing, to_head=to_head)
+        self._write_own(reply)
+
+    def _answer_word(self) -> None:
+        """The region's own word, on the same path as traffic."""
+        self.closing = self.closing or bool(self.left)
+        word, date, to_head = self.proxy.word, self.proxy.date, self.method == b"HEAD"
+        self._write_own(word_reply(word, date, close=self.closing, to_head=to_head))
+
+    def _write_own(self, reply: bytes) -> None:
+        """Writes a whole response of our own."""
+        self.exchange = self.pool = None
+        self.proxy.sent += len(reply)
+        self.write(reply)
+        self.settle()
