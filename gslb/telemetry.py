@@ -127,6 +127,7 @@ _ALL = (
            ("pool",), each=_pools),
     Metric("gslb_http_active_connections", "gauge", "Open client connections.", each=_region),
     Metric("gslb_http_active_requests", "gauge", "Requests being served.", each=_region),
+    Metric("gslb_http_tunnels", "gauge", "Open WebSockets and other upgraded connections.", each=_region),
     Metric("gslb_http_received_bytes_total", "counter", "Bytes received from clients.", each=_region),
     Metric("gslb_http_sent_bytes_total", "counter", "Bytes sent to clients.", each=_region),
     # ---------------------------------------------------------------- what control knows

@@ -18,6 +18,7 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
         pools={name: _pool(name, pool) for name, pool in balancer.pools.items()},
         timeouts=_timeouts(balancer.timeouts),
         trusted_proxies=balancer.trusted_proxies,
+        upgrades=balancer.upgrades,
     )
 
 
@@ -47,4 +48,6 @@ def _pool(name: str, pool: PoolSection) -> Pool:
 
 
 def _timeouts(timeouts: TimeoutsSection) -> Timeouts:
-    return Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive)
+    return Timeouts(
+        timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive, timeouts.tunnel
+    )

@@ -30,6 +30,9 @@ ADDRESSES_MAX = 64
 ROUTES_MAX = 10_000
 POOLS_MAX = 1000
 
+UPGRADES_MAX = 16
+
+_PROTOCOL = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,32}(/[a-z0-9!#$%&'*+.^_`|~-]{1,32})?")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -37,6 +40,17 @@ def _country(text: str) -> str:
     if not _COUNTRY.fullmatch(text):
         raise refusal(f"{text!r} is no country", "write its two-letter ISO 3166-1 code in capitals, as IE")
     return text
+
+
+def _protocol(text: str) -> str:
+    if not _PROTOCOL.fullmatch(text):
+        raise refusal(f"{text!r} is no protocol name", "write it in lower case as Upgrade has it: websocket")
+    if text in ("h2c", "tls", "http"):
+        raise refusal(f"{text} can't be passed on", "its requests would go by unseen; speak HTTP/1.1 here")
+    return text
+
+
+Protocol = Annotated[str, AfterValidator(_protocol), Hint("protocol")]
 
 
 class LocationSection(Section):
@@ -58,6 +72,7 @@ class TimeoutsSection(Section):
     idle: LongTime = Field(60.0, description="without a byte either way")
     head: ShortTime = Field(10.0, description="for a client to send its request's head")
     keepalive: LongTime = Field(75.0, description="between two requests of a client")
+    tunnel: LongTime = Field(3600.0, description="without a byte either way, on a WebSocket or another tunnel")
 
 
 class BalancerSection(Section):
@@ -68,6 +83,9 @@ class BalancerSection(Section):
     admin: Listen = Field("127.0.0.1:9471", description="where the admin API and `/metrics` are")
     trusted_proxies: Annotated[tuple[Network, ...], MaxLen(PROXIES_MAX)] = Field(
         (), description="peers whose X-Forwarded-For and Forwarded are believed"
+    )
+    upgrades: Annotated[tuple[Protocol, ...], MaxLen(UPGRADES_MAX)] = Field(
+        ("websocket",), description="protocols that a client's connection may be switched to; `[]`: none"
     )
     timeouts: TimeoutsSection = Field(TimeoutsSection(), description="bounds on one request")
     routes: Annotated[tuple[RouteSection, ...], MaxLen(ROUTES_MAX)] = Field(

@@ -23,13 +23,17 @@ from gslb.http.endpoint import (
     WAITING,
     Endpoint,
 )
+from gslb.http.forward import switch_head
+from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
+    from gslb.http.responses import ResponseHead
     from gslb.http.upstream import Upstream
     from gslb.model import Server
 
+_INFORMATIONAL = ord("1")
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 §9.2.2
 # What our reasons are called in `gslb_http_upstream_errors_total`.
 COUNTED = {
@@ -43,13 +47,16 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "attempt", "exchange", "key", "left", "method", "minor", "pool", "sent", "server", "started", "upstream",
+        "attempt", "exchange", "key", "left", "method", "minor", "number", "offered", "pool", "sent", "server",
+        "started", "upstream",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
         self.method = b""
         self.minor = 1
+        self.number = 0  # of the current request
+        self.offered = 0, b""  # the number of a request that asks for other protocols, and which the server may use
         self.left = 0  # of the request's body still to come: bytes, or CHUNKED
         self.sent = b""  # all of the request, while it may be sent again; b"" once more was sent
         self.started = 0.0
@@ -106,6 +113,24 @@ class Attempts(Endpoint):
         else:
             self.phase = IDLE
             self.deadline = proxy.keepalive_by
+
+    def switched(self, upstream: Upstream, data: bytes, head: ResponseHead) -> None:
+        """The server switches protocols: from here on bytes pass as they come. Raises HttpError if nobody asked."""
+        number, offered = self.offered
+        out = switch_head(data, head, offered if number == self.number else b"")
+        assert self.pool is not None
+        self.pool.answered(_INFORMATIONAL, self.proxy.clock() - self.started)
+        self.proxy.sent += len(out)
+        self.write(out)
+        self.sent = b""
+        Tunnel(self, upstream, data[head.end :])
+
+    def tunnel_ended(self, upstream: Upstream) -> None:
+        """Both of its connections are gone."""
+        upstream.link.open -= 1
+        self.phase, self.upstream = CLOSED, None
+        self.proxy.leave(self)
+        self._ended()
 
     # ------------------------------------------------------------ the connection
     def connection_lost(self, exc: Exception | None) -> None:

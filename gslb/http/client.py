@@ -27,7 +27,7 @@ from gslb.http.endpoint import (
     STREAMING,
     WAITING,
 )
-from gslb.http.forward import believed_request_id, is_plain, plain_suffix, request_head
+from gslb.http.forward import believed_request_id, is_plain, plain_suffix, request_head, upgrades
 from gslb.http.heads import CHUNKED, PLAIN_REQUEST, RequestHead, bad, parse_request
 from gslb.http.replies import ERRORS
 
@@ -132,9 +132,6 @@ class Client(Dispatch):
         proxy = self.proxy
         self.method, self.minor = head.method, head.minor
         self.closing = self.closing or head.close
-        if b"websocket" in head.upgrade:
-            status, detail = ERRORS["upgrade_not_built"]
-            raise bad("upgrade_not_built", detail, status)
         self.left = head.length
         self.chunks = ChunkedBody("client") if head.length == CHUNKED else None
         pieces, rest = self._split(data[head.end :])
@@ -145,7 +142,9 @@ class Client(Dispatch):
         else:
             self.seen, self.host = None, host.decode("ascii")
             self.believed = self.number, believed_request_id(head, self.peer) or b""
-            sent = request_head(data, head, self.peer, host, self.request_id())
+            offered = upgrades(head, proxy.upgrades) if head.upgrade else b""
+            self.offered = self.number, offered
+            sent = request_head(data, head, self.peer, host, self.request_id(), offered)
         self.sent = b"".join((sent, *pieces)) if pieces else sent
         if rest:
             self._keep_for_later(rest)

@@ -27,13 +27,12 @@ _SERVER_ERROR = ord("5")
 class Dispatch(Attempts):
     """One client connection and where its current request goes."""
 
-    __slots__ = ("believed", "host", "number")
+    __slots__ = ("believed", "host")
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
         # The current request.
         self.host = ""
-        self.number = 0
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
 
     # ------------------------------------------------------------ the hot path

@@ -22,8 +22,9 @@ WRITE_BUFFER_HIGH_BYTES = 262_144
 # Phases of a client's connection.
 #   IDLE -> (PARTIAL ->) (CONNECTING ->) WAITING -> (STREAMING ->) IDLE | FLUSHING
 #   FLUSHING (the client has not read the last response, or its next request is about to be taken) -> IDLE
+#   WAITING -> TUNNEL (the server switched protocols: see tunnel.py) -> CLOSED
 #   any -> LINGERING (all is said, waits for the client's end) | CLOSED
-IDLE, PARTIAL, CONNECTING, WAITING, STREAMING, FLUSHING, LINGERING, CLOSED = range(8)
+IDLE, PARTIAL, CONNECTING, WAITING, STREAMING, FLUSHING, LINGERING, CLOSED, TUNNEL = range(9)
 
 # Why reading is paused, as bits.
 PIPELINED, SLOW_SERVER, NOT_CONNECTED = 1, 2, 4

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from gslb.http.heads import CHUNKED, Field, RequestHead
-from gslb.http.responses import ResponseHead
+from gslb.http.responses import ResponseHead, bad_response
 
 VIA = b"1.1 gslb"
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
@@ -50,10 +50,13 @@ def plain_suffix(peer: Peer, host: bytes, id_prefix: bytes) -> bytes:
     return _forwarding(peer, host, {}) + b"X-Request-Id: " + id_prefix
 
 
-def request_head(data: bytes, head: RequestHead, peer: Peer, default_host: bytes, request_id: bytes) -> bytes:
+def request_head(
+    data: bytes, head: RequestHead, peer: Peer, default_host: bytes, request_id: bytes, upgrade: bytes = b""
+) -> bytes:
     """The head to send to a server, whatever the client's was like.
 
-    `default_host` stands in for the Host that an HTTP/1.0 client need not send.
+    `default_host` stands in for the Host that an HTTP/1.0 client need not send; `upgrade` lists the protocols that the
+    server may switch to.
     """
     dropped = [field for field in head.specials if _is_dropped(field.name, head, peer)]
     believed: dict[bytes, bytes] = {}
@@ -68,6 +71,8 @@ def request_head(data: bytes, head: RequestHead, peer: Peer, default_host: bytes
     lines += _kept_lines(data, data.index(b"\r\n") + 2, head.end - 2, dropped, head.options)
     if head.trailers:
         lines.append(b"TE: trailers\r\nConnection: TE\r\n")
+    if upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n")
     if head.length == CHUNKED:
         lines.append(b"Transfer-Encoding: chunked\r\n")
     lines.append(_forwarding(peer, host, believed))
@@ -125,6 +130,26 @@ def _kept_lines(data: bytes, start: int, end: int, dropped: list[Field], options
         return pieces
     lines = b"".join(pieces).split(b"\r\n")[:-1]
     return [line + b"\r\n" for line in lines if line.partition(b":")[0].lower() not in options]
+
+
+# ---------------------------------------------------------------- switching protocols
+def upgrades(head: RequestHead, allowed: frozenset[bytes]) -> bytes:
+    """The protocols that the client asks for and the server may switch to (RFC 9110 §7.8); b"" if it may to none.
+
+    A request with a body is served without: nobody could tell where the body ends and the new protocol begins.
+    """
+    if not head.upgrade or head.length != 0:
+        return b""
+    asked = (protocol.strip(b" \t") for protocol in head.upgrade.split(b","))
+    return b", ".join(protocol for protocol in asked if protocol in allowed)
+
+
+def switch_head(data: bytes, head: ResponseHead, offered: bytes) -> bytes:
+    """The 101 to send to the client. Raises HttpError (502) if the server switches to what it was not offered."""
+    if not head.upgrade or head.upgrade not in offered.split(b", "):
+        raise bad_response("the server switches to a protocol that was not asked for")
+    fields = response_head(data, head, None, False, b"")[:-2]
+    return fields + b"Connection: Upgrade\r\nUpgrade: " + head.upgrade + b"\r\n\r\n"
 
 
 # ---------------------------------------------------------------- responses

@@ -18,7 +18,7 @@ from gslb.balancing.pool import PoolState
 from gslb.balancing.routes import Router
 from gslb.errors import HttpError
 from gslb.http.client import Client
-from gslb.http.endpoint import CONNECTING, Endpoint
+from gslb.http.endpoint import CONNECTING, TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
@@ -79,6 +79,7 @@ class Proxy:
         self._count_into(Counters(self._cells, plan.counters or self._slots))
         region = plan.regions.get(balancer.region)
         self.default_host = region.authority.encode() if region is not None else b"localhost"
+        self.upgrades = frozenset(token.encode() for token in balancer.upgrades)
         self._trusted = parse_networks(balancer.trusted_proxies)
         links: dict[tuple[str, int], Link] = {}
         pools: dict[str, PoolLinks] = {}
@@ -111,7 +112,8 @@ class Proxy:
         self._refused = {int(code): index("gslb_http_refused_total", code=code) for code in CODES}
         self._refused_other = index("gslb_http_refused_total", code="other")
         self._connections = index("gslb_http_connections_total")
-        self._active = index("gslb_http_active_connections"), index("gslb_http_active_requests")
+        gauges = ("gslb_http_active_connections", "gslb_http_active_requests", "gslb_http_tunnels")
+        self._active = [index(name) for name in gauges]
         self._bytes = index("gslb_http_received_bytes_total"), index("gslb_http_sent_bytes_total")
 
     def count_refused(self, status: int) -> None:
@@ -209,6 +211,7 @@ class Proxy:
         self.head_by = now + timeouts.head_s
         self.first_byte_by = now + timeouts.first_byte_s
         self.idle_by = now + timeouts.idle_s
+        self.tunnel_by = now + timeouts.tunnel_s
         self.keepalive_by = now + timeouts.keepalive_s
         self.date = formatdate(usegmt=True).encode()
 
@@ -216,22 +219,25 @@ class Proxy:
         """Ends what is past its deadline: one coarse timer for the worker instead of one per request."""
         self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         self._tick()
-        now, requests, late = self.now, 0, []
+        now, requests, tunnels, late = self.now, 0, 0, []
         for client in self.clients:
             if client.server is not None:
                 requests += 1
+            if client.phase == TUNNEL:
+                tunnels += 1
             if client.deadline < now:
                 late.append(client)
         for client in late:
             client.expire()
         for link in self._links.values():
             link.sweep(now)
-        self._publish(len(self.clients), requests)
+        self._publish(len(self.clients), requests, tunnels)
 
-    def _publish(self, connections: int, requests: int) -> None:
-        """Moves what is counted in passing to the shared counters."""
+    def _publish(self, *active: int) -> None:
+        """Moves what is counted in passing to the shared counters; `active`: connections, requests, tunnels."""
         cells = self._cells
-        cells[self._active[0]], cells[self._active[1]] = connections, requests
+        for index, value in zip(self._active, active, strict=True):
+            cells[index] = value
         cells[self._bytes[0]] += self.received
         cells[self._bytes[1]] += self.sent
         self.received = self.sent = 0

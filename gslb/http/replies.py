@@ -19,7 +19,6 @@ RETRY_AFTER_S = 1
 ERRORS = {
     "no_route": (404, "no route matches this host and path"),
     "request_timeout": (408, "the request did not arrive in time"),
-    "upgrade_not_built": (501, "upgrading to WebSocket is not built yet"),
     "connect_failed": (502, "the server could not be reached"),
     "upstream_closed": (502, "the server closed the connection without an answer"),
     "bad_response": (502, "the server's answer was not valid HTTP"),

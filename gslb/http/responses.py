@@ -68,6 +68,7 @@ class ResponseHead:
     close: bool
     dated: bool
     options: frozenset[bytes]
+    upgrade: bytes  # lower case, b"" unless Connection names it
     specials: tuple[Field, ...]
     line_end: int
     end: int
@@ -113,8 +114,7 @@ def _classify(
             if named is None or named & {b"content-length", b"transfer-encoding"}:
                 raise bad_response("the response's Connection field is malformed or names a framing field")
             options |= named
-    if status == 101:
-        raise bad_response("the server switches protocols without being asked")
+    upgrade = b",".join(field.value.lower() for field in specials if field.name == b"upgrade")
     return ResponseHead(
         status=status,
         minor=minor,
@@ -123,6 +123,7 @@ def _classify(
         close=b"close" in options or (minor == 0 and b"keep-alive" not in options),
         dated=any(field.name == b"date" for field in specials),
         options=options,
+        upgrade=upgrade if b"upgrade" in options else b"",
         specials=specials,
         line_end=line_end,
         end=end,

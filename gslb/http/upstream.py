@@ -175,6 +175,9 @@ class Upstream(asyncio.Protocol):
             if head.status >= 200:
                 self._final(client, data, head)
                 return
+            if head.status == 101:
+                client.switched(self, data, head)
+                return
             self.interims += 1
             if self.interims > INTERIM_RESPONSES_MAX:
                 raise bad_response("too many interim responses")

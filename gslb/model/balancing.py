@@ -58,6 +58,7 @@ class Timeouts:
     idle_s: float = 60.0
     head_s: float = 10.0
     keepalive_s: float = 75.0
+    tunnel_s: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +70,5 @@ class Balancer:
     pools: Mapping[str, Pool]
     timeouts: Timeouts = Timeouts()
     trusted_proxies: tuple[str, ...] = ()
+    upgrades: tuple[str, ...] = ("websocket",)  # protocols that a connection may be switched to
     max_head_bytes: int = 32_768

@@ -123,7 +123,6 @@ REFUSED = {
     "TRACE": (b"TRACE / HTTP/1.1\r\n" + H + b"\r\n", 405, "method_not_allowed", "9110 §9.3.8"),
     "CONNECT": (b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405, "method_not_allowed", "9110 §9.3.6"),
     "expectation": (post(b"Expect: tea\r\nContent-Length: 3\r\n", b"abc"), 417, "bad_expect", "9110 §10.1.1"),
-    "WebSocket": (get(b"Connection: Upgrade\r\nUpgrade: websocket\r\n"), 501, "upgrade_not_built", "issue 3"),
     # ---- limits
     "target too long": (get(target=b"/" + b"a" * 9_000), 414, "target_too_long", "9110 §15.5.15"),
     "line without end": (b"GET /" + b"a" * 40_000, 414, "target_too_long", "9110 §15.5.15"),

@@ -193,6 +193,8 @@ MISTAKES = [
     # ------------------------------------------------------------ regions
     (W, "region: west", "§region: east", "the region 'east' is there twice", "rename one"),
     (W, "region: west\n", "", "'region' is missing", "the region's name", 1),
+    (W, "  workers: auto", "§  upgrades: [h2c]\n  workers: auto", "h2c can't be passed on", "speak HTTP/1.1"),
+    (W, "  workers: auto", "§  upgrades: [Web Socket]\n  workers: auto", "is no protocol name", "websocket"),
     (W, "latitude: 53.34", "latitude: 153.34§", "153.34 is out of bounds", "at most 90"),
     (W, "latitude: 53.34", 'latitude: "53.34"§', "'53.34' is not a number", "without quotes"),
     (W, "country: IE", "country: ie§", "'ie' is no country", "in capitals, as IE"),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from gslb.http.forward import Peer, believed_request_id, is_plain, plain_suffix, request_head, response_head
+from gslb.errors import HttpError
+from gslb.http.forward import (
+    Peer,
+    believed_request_id,
+    is_plain,
+    plain_suffix,
+    request_head,
+    response_head,
+    switch_head,
+    upgrades,
+)
 from gslb.http.heads import CHUNKED, parse_request
 from gslb.http.responses import UNTIL_CLOSE, parse_response
 
@@ -154,3 +164,35 @@ def test_no_framing_where_there_must_be_none(status):
 
 def test_a_304_keeps_the_length_it_speaks_of():
     assert b"Content-Length: 5" in answered(b"HTTP/1.1 304 X\r\nContent-Length: 5\r\n\r\n", None)
+
+
+ASKS = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: %b\r\n"
+ALLOWED = frozenset({b"websocket", b"chat/2"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "offered"),
+    [
+        (ASKS % b"websocket" + b"\r\n", b"websocket"),
+        (ASKS % b"h2c, Chat/2 ,WebSocket" + b"\r\n", b"chat/2, websocket"),
+        (ASKS % b"h2c" + b"\r\n", b""),
+        (ASKS % b"websocket" + b"Content-Length: 3\r\n\r\n", b""),
+        (ASKS % b"websocket" + b"Transfer-Encoding: chunked\r\n\r\n", b""),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", b""),
+    ],
+)
+def test_only_protocols_that_may_be_switched_to_are_offered(asked, offered):
+    head = parse_request(asked)
+    assert upgrades(head, ALLOWED) == offered
+    out = request_head(asked, head, PEER, b"a", b"1", offered)
+    assert parse_request(out).upgrade == offered
+
+
+def test_the_server_may_switch_to_what_was_offered_only():
+    data = b"HTTP/1.1 101 X\r\nUpgrade: WebSocket\r\nConnection: upgrade, X-Hop\r\nX-Hop: 1\r\nX-Keep: 2\r\n\r\nmore"
+    head = parse_response(data)
+    out = switch_head(data, head, b"chat/2, websocket")
+    assert out == b"HTTP/1.1 101 X\r\nX-Keep: 2\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for offered in (b"", b"chat/2", b"web"):
+        with pytest.raises(HttpError, match="not asked for"):
+            switch_head(data, head, offered)
