@@ -89,7 +89,7 @@ CODES = ("200", "302", "307", "400", "404", "405", "408", "413", "414", "417", "
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 UPSTREAM_ERRORS = (
     "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "reset", "bad_response", "truncated",
-    "no_server",
+    "status", "total_timeout", "no_server",
 )  # fmt: skip
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STATES = ("up", "unknown", "draining", "down")

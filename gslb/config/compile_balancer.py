@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gslb.config.schema import BalancerSection, PoolSection, RegionFile, RouteSection, TimeoutsSection
-from gslb.model import Balancer, HealthCheck, Pool, Region, Route, Server, Service, Timeouts
+from gslb.config.schema import BalancerSection, PoolSection, RegionFile, RetriesSection, RouteSection, TimeoutsSection
+from gslb.model import Balancer, HealthCheck, Pool, Region, Retries, Route, Server, Service, Timeouts
 
 
 def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
@@ -43,11 +43,31 @@ def _pool(name: str, pool: PoolSection) -> Pool:
         else HealthCheck(
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
         ),
-        attempts=pool.retries.attempts,
+        retries=_retries(pool.retries),
+    )
+
+
+def _retries(retries: RetriesSection) -> Retries:
+    statuses = frozenset(kind for kind in retries.on if isinstance(kind, int))
+    kinds = frozenset(kind for kind in retries.on if isinstance(kind, str))
+    return Retries(
+        attempts=retries.attempts,
+        on=kinds | {"status"} if statuses else kinds,
+        statuses=statuses,
+        budget=retries.budget,
+        per_try_s=retries.per_try or 0.0,
+        backoff_s=retries.backoff.base,
+        backoff_max_s=retries.backoff.max,
     )
 
 
 def _timeouts(timeouts: TimeoutsSection) -> Timeouts:
     return Timeouts(
-        timeouts.connect, timeouts.first_byte, timeouts.idle, timeouts.head, timeouts.keepalive, timeouts.tunnel
+        connect_s=timeouts.connect,
+        first_byte_s=timeouts.first_byte,
+        idle_s=timeouts.idle,
+        head_s=timeouts.head,
+        keepalive_s=timeouts.keepalive,
+        tunnel_s=timeouts.tunnel,
+        total_s=timeouts.total or 0.0,
     )

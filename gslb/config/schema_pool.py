@@ -11,11 +11,23 @@ from pydantic import Field, PlainValidator
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.config import plugins
-from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Unbuilt, refusal
+from gslb.config.values import (
+    PORT_MAX,
+    Hint,
+    LongTime,
+    Section,
+    ServerHost,
+    ServerId,
+    ShortTime,
+    Span,
+    Unbuilt,
+    refusal,
+)
 from gslb.health.check import CHECKS
-from gslb.units import Share
+from gslb.units import Duration, Share
 
 SERVERS_MAX = 100_000
+RETRY_KINDS = ("connect", "reset", "timeout")
 WEIGHT_MAX = 10_000
 
 
@@ -88,15 +100,40 @@ class StickySection(Section):
     ttl: LongTime = Field(3600.0, description="how long a session lasts")
 
 
-class RetriesSection(Section):
-    """What happens after a failed connect."""
+def _retry_on(value: Any) -> frozenset[str | int]:
+    known = ", ".join(RETRY_KINDS)
+    if not isinstance(value, (list, tuple)):
+        raise refusal("this is not a list", f"write [connect, reset, 502, 503]; known: {known}, and statuses")
+    for item in value:
+        if item not in RETRY_KINDS and not (type(item) is int and 500 <= item <= 599):
+            raise refusal(f"{item!r} is nothing to retry on", f"known: {known}, and statuses from 500 to 599")
+    return frozenset(value)
 
-    attempts: Annotated[int, Ge(1), Le(10)] = Field(
-        2, description="tries for one request, the first included; a fresh server each, after failed connects only"
+
+class BackoffSection(Section):
+    """The pause before another try: a random part of `base`, then of twice that, of four times that, up to `max`."""
+
+    base: Annotated[Duration, Span("0s", "10s")] = Field(0.025, description="the most before the first retry")
+    max: Annotated[Duration, Span("0s", "10s")] = Field(0.25, description="the most before any")
+
+
+class RetriesSection(Section):
+    """When a request is tried again, on a fresh server while there is one."""
+
+    attempts: Annotated[int, Ge(1), Le(10)] = Field(2, description="tries for one request, the first included")
+    on: Annotated[frozenset[str | int], PlainValidator(_retry_on), Hint("list of failures")] = Field(
+        ("connect",),
+        validate_default=True,
+        description="after what: `connect` (nothing was sent yet), and for idempotent requests that came whole at once "
+        "`reset`, `timeout` (of `per_try`) and statuses like `503`",
     )
-    budget: Annotated[Share | None, Unbuilt("retries.budget")] = Field(
-        None, description="most retries as a share of the active requests"
+    budget: Share = Field(
+        0.2, ge=0, le=1, description="most retries under way, as a share of the active requests; 3 are always allowed"
     )
+    per_try: ShortTime | None = Field(
+        None, description="bound on one try's first byte; `timeouts.first_byte` bounds them all together"
+    )
+    backoff: BackoffSection = Field(BackoffSection(), description="the pause before another try")
 
 
 class PoolSection(Section):
@@ -109,6 +146,6 @@ class PoolSection(Section):
     health: Annotated[Health | None, PlainValidator(_health), Hint("check")] = Field(
         None, description="how servers are checked; without it they count as up"
     )
-    retries: RetriesSection = Field(RetriesSection(), description="what happens after a failed connect")
+    retries: RetriesSection = Field(RetriesSection(), description="when a request is tried again")
     breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
     sticky: Annotated[StickySection | None, Unbuilt("sticky")] = Field(None, description="sticky sessions")

@@ -72,6 +72,7 @@ class TimeoutsSection(Section):
     idle: LongTime = Field(60.0, description="without a byte either way")
     head: ShortTime = Field(10.0, description="for a client to send its request's head")
     keepalive: LongTime = Field(75.0, description="between two requests of a client")
+    total: LongTime | None = Field(None, description="from a request's head to the response's end; none unless said")
     tunnel: LongTime = Field(3600.0, description="without a byte either way, on a WebSocket or another tunnel")
 
 

@@ -27,7 +27,7 @@ from gslb.http.forward import switch_head
 from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
-    from gslb.http.links import Link, PoolLinks
+    from gslb.http.links import Link, PoolLinks, Way
     from gslb.http.proxy import Proxy
     from gslb.http.responses import ResponseHead
     from gslb.http.upstream import Upstream
@@ -39,7 +39,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 
 COUNTED = {
     "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
     "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
-    "no_healthy_server": "no_server",
+    "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server",
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ class Attempts(Endpoint):
 
     __slots__ = (
         "attempt", "exchange", "key", "left", "method", "minor", "number", "offered", "pool", "sent", "server",
-        "started", "upstream",
+        "started", "upstream", "way",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:
@@ -66,6 +66,8 @@ class Attempts(Endpoint):
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
         self.upstream: Upstream | None = None
+
+    way: Way  # of the current request: dispatch sets it before any server is tried
 
     @abstractmethod
     def fail(self, reason: str) -> None:
@@ -97,7 +99,7 @@ class Attempts(Endpoint):
         """Sends what there is of the request."""
         self.upstream = upstream
         self.phase = WAITING
-        self.deadline = self.proxy.first_byte_by
+        self.deadline = self.way.pool.try_by
         upstream.begin(self)
         upstream.write(self.sent)
 
@@ -107,7 +109,9 @@ class Attempts(Endpoint):
         if pool is not None and self.server is not None:  # always so: for the type checker
             pool.ended(self.server)
             pool.answered(digit, proxy.clock() - self.started)
-        self.server = self.upstream = self.exchange = None
+        self.server = self.upstream = None
+        if self.exchange is not None:
+            self._over()
         if self.closing or self.left or self.buffer or self.write_paused:
             self.settle()
         else:
@@ -123,6 +127,7 @@ class Attempts(Endpoint):
         self.proxy.sent += len(out)
         self.write(out)
         self.sent = b""
+        self._over()
         Tunnel(self, upstream, data[head.end :])
 
     def tunnel_ended(self, upstream: Upstream) -> None:
@@ -178,6 +183,8 @@ class Attempts(Endpoint):
     def connected(self, upstream: Upstream) -> None:
         """The connection that was asked for is there."""
         self.send(upstream)
+        if self.exchange is not None:
+            self.deadline = min(self.deadline, self.exchange.deadline)
         self._resume_body()
 
     def _resume_body(self) -> None:
@@ -195,29 +202,79 @@ class Attempts(Endpoint):
         connection, if it may be repeated and all of it is still here (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
         """
         upstream, self.upstream = self.upstream, None
-        if stale and self.sent and not self.left and self.method in IDEMPOTENT and self.pool and upstream:
+        if stale and self.repeatable and self.pool and upstream:
             self._connect(self.pool, upstream.link)
-        else:
-            self._ended()
+        elif not self._try_again("reset", "upstream_closed"):
             self.fail("upstream_closed")
 
     def connect_failed(self, error: HttpError) -> None:
         """The server could not be reached; nothing was sent, so another may be tried."""
-        pool, server, now = self.pool, self.server, self.proxy.clock()
+        if not self._try_again("connect", error.reason):
+            self.fail(error.reason)
+
+    def late(self) -> None:
+        """The server has not answered in time."""
+        self.attempt += 1
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        if not self._try_again("timeout", "first_byte_timeout"):
+            self.fail("first_byte_timeout")
+
+    def refuses(self, status: int) -> bool:
+        """Whether a response of this status is thrown away and the request tried again."""
+        pool = self.way.pool
+        if status not in pool.state.pool.retries.statuses or not self._try_again("status", "refused_status"):
+            return False
+        if self.upstream is not None:
+            self.upstream.abort()
+            self.upstream = None
+        return True
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the request may be sent twice, and is still here whole."""
+        return bool(self.sent) and not self.left and self.method in IDEMPOTENT
+
+    def _try_again(self, kind: str, reason: str) -> bool:
+        """Whether another try comes, after a pause; the server of the last one is let go in any case."""
+        pool, server, proxy = self.pool, self.server, self.proxy
         assert pool is not None
-        assert server is not None
+        now = proxy.clock()
+        exchange = self.exchange
+        if exchange is None:
+            assert server is not None
+            deadline = self.started + proxy.balancer.timeouts.first_byte_s
+            exchange = self.exchange = Exchange(pool.state.pool.retries, deadline, server)
+        if not exchange.may(kind, self.repeatable, pool.budget, pool.active, now):
+            if kind != "status":  # that response goes to the client
+                self._ended()
+            return False
         self._ended()
-        if self.exchange is None:
-            self.exchange = Exchange(pool.state.pool.attempts, self.started + self.proxy.balancer.timeouts.first_byte_s)
-            self.exchange.tried = (server.id,)
-        if self.exchange.failed(error, now):
-            following = self.exchange.next(pool.state, self.key, now)
-            if following is not None:
-                pool.failed(COUNTED[error.reason])
-                pool.cells[pool.retries] += 1
-                self.try_server(pool, following)
-                return
-        self.fail(error.reason)
+        pool.failed(COUNTED[reason])
+        pool.cells[pool.retries] += 1
+        self.phase = CONNECTING
+        self.attempt += 1
+        self.deadline = exchange.deadline
+        if self.left:
+            self.hold(NOT_CONNECTED)
+        proxy.loop.call_later(exchange.delay_s(proxy.chance()), self._again, self.attempt, reason)
+        return True
+
+    def _again(self, attempt: int, reason: str) -> None:
+        """The pause before another try is over."""
+        if self.attempt != attempt or self.phase != CONNECTING:
+            return  # the client is gone, or its time is up
+        pool, exchange = self.pool, self.exchange
+        assert pool is not None
+        assert exchange is not None
+        server = exchange.next(pool.state, self.key, self.proxy.clock())
+        if server is None:
+            self.fail(reason)
+        else:
+            self.try_server(pool, server)
+            if self.phase in (CONNECTING, WAITING):
+                self.deadline = min(self.deadline, exchange.deadline)
 
     def upstream_failed(self, error: HttpError) -> None:
         """The server's response is no HTTP."""
@@ -238,6 +295,12 @@ class Attempts(Endpoint):
         self._ended()
         self.abort(reset=self.minor == 0)
 
+    def _over(self) -> None:
+        """A request that was tried more than once is over."""
+        if self.exchange is not None:
+            self.exchange.over()
+            self.exchange = None
+
     def _ended(self) -> None:
         """Frees the place at the server."""
         if self.server is not None and self.pool is not None:
@@ -251,3 +314,4 @@ class Attempts(Endpoint):
             self.upstream.abort()
             self.upstream = None
         self._ended()
+        self._over()

@@ -226,10 +226,17 @@ class Client(Dispatch):
         elif phase == IDLE:
             self.end(linger=False)
         elif phase in (CONNECTING, WAITING):
-            self.give_up()
-            self.fail("first_byte_timeout")
+            self.late()
         else:
             self.give_up()
+            self.abort()
+
+    def expire_whole(self) -> None:
+        """The request has taken longer than `timeouts.total` (called by the proxy's sweep)."""
+        self.give_up()
+        if self.phase in (CONNECTING, WAITING):
+            self.fail("total_timeout")
+        else:
             self.abort()
 
     def drain(self) -> None:

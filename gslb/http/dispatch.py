@@ -56,6 +56,7 @@ class Dispatch(Attempts):
         if way is None:
             self.fail("no_route")
             return
+        self.way = way
         self.pool = pool = way.pool
         self.started = now = proxy.clock()
         if way.rich:
@@ -124,7 +125,8 @@ class Dispatch(Attempts):
 
     def _write_own(self, reply: bytes) -> None:
         """Writes a whole response of our own."""
-        self.exchange = self.pool = None
+        self._over()
+        self.pool = None
         self.proxy.sent += len(reply)
         self.write(reply)
         self.settle()

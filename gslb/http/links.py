@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
 from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
@@ -58,14 +59,17 @@ class PoolLinks:
     """One pool: which server is next, the connections to each, and its counters."""
 
     __slots__ = (
-        "attempts", "cells", "classes", "connects", "ended", "errors", "key", "links", "pick", "retries", "seconds",
-        "started", "state",
+        "active", "budget", "cells", "classes", "connects", "ended", "errors", "key", "links", "pick", "retries",
+        "seconds", "started", "state", "try_by",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
         self.state = state
         self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
         self.links: dict[str, Link] = {}  # by server id
+        self.active = 0  # requests that have a server; counted by the proxy's sweep
+        self.budget = Budget(state.pool.retries.budget)
+        self.try_by = 0.0  # the deadline of a try that starts now; set by the proxy's sweep
         self.key: Key | None = None  # what the algorithm hashes of a request, if it looks at any
         self.count_into(counters)
 
@@ -73,6 +77,7 @@ class PoolLinks:
         """Takes a new Plan's pool."""
         self.state.update(pool, servers)
         self.links = links
+        self.budget.share = pool.retries.budget
         text = getattr(pool.algorithm, "key", None)
         self.key = parse_key(text) if text is not None else None
         self.count_into(counters)
@@ -107,8 +112,9 @@ class PoolLinks:
 class Way:
     """A route and the pool behind it, as one worker dispatches by it."""
 
-    __slots__ = ("pool", "rich", "route")
+    __slots__ = ("careful", "pool", "rich", "route")
 
     def __init__(self, route: Route, pool: PoolLinks) -> None:
         self.route, self.pool = route, pool
         self.rich = pool.key is not None  # some rule looks into the request
+        self.careful = bool(pool.state.pool.retries.statuses)  # some rule looks at the response's head

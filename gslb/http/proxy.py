@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
@@ -48,6 +50,7 @@ class Proxy:
         self._cells, self._slots = counters.cells, counters.slots
         self.received = self.sent = 0  # bytes, from and to clients, not yet in the counters
         self.clock = clock
+        self.chance = random.random  # jitter: not cryptography
         self.clients: set[Client] = set()
         self.pools: dict[str, PoolLinks] = {}
         self.draining = False
@@ -213,22 +216,32 @@ class Proxy:
         self.idle_by = now + timeouts.idle_s
         self.tunnel_by = now + timeouts.tunnel_s
         self.keepalive_by = now + timeouts.keepalive_s
+        for pool in self.pools.values():
+            pool.try_by = now + (pool.state.pool.retries.per_try_s or timeouts.first_byte_s)
         self.date = formatdate(usegmt=True).encode()
 
     def _sweep(self) -> None:
         """Ends what is past its deadline: one coarse timer for the worker instead of one per request."""
         self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         self._tick()
-        now, requests, tunnels, late = self.now, 0, 0, []
+        now, requests, tunnels = self.now, 0, 0
+        late: list[Callable[[], None]] = []
+        began_by = now - (self.balancer.timeouts.total_s or math.inf)
+        for pool in self.pools.values():
+            pool.active = 0
         for client in self.clients:
-            if client.server is not None:
-                requests += 1
             if client.phase == TUNNEL:
                 tunnels += 1
+            elif client.server is not None:
+                requests += 1
+                client.way.pool.active += 1
+                if client.started < began_by:
+                    late.append(client.expire_whole)
+                    continue
             if client.deadline < now:
-                late.append(client)
-        for client in late:
-            client.expire()
+                late.append(client.expire)
+        for expire in late:
+            expire()
         for link in self._links.values():
             link.sweep(now)
         self._publish(len(self.clients), requests, tunnels)

@@ -25,6 +25,7 @@ ERRORS = {
     "no_healthy_server": (503, "no server of this pool can take the request now"),
     "server_busy": (503, "too many connections to the server"),
     "connect_timeout": (504, "the server did not accept the connection in time"),
+    "total_timeout": (504, "the whole exchange took too long"),
     "first_byte_timeout": (504, "the server did not answer in time"),
 }
 _EXTRA = {405: b"Allow: " + ALLOWED_METHODS + b"\r\n", 503: b"Retry-After: %d\r\n" % RETRY_AFTER_S}

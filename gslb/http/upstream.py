@@ -123,7 +123,14 @@ class Upstream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """The hot path: a plain response head, most often with its whole body, goes to the client in one write."""
         client = self.client
-        if self.phase != WAITING or client is None or client.closing or client.left or client.method == b"HEAD":
+        if (
+            self.phase != WAITING
+            or client is None
+            or client.closing
+            or client.left
+            or client.method == b"HEAD"
+            or client.way.careful
+        ):
             self._data_slow(data)
             return
         match = PLAIN_RESPONSE(data)
@@ -187,7 +194,9 @@ class Upstream(asyncio.Protocol):
             self.phase = HEAD
 
     def _final(self, client: Attempts, data: bytes, head: ResponseHead) -> None:
-        """Forwards a final head, framed as this client needs it."""
+        """Forwards a final head, framed as this client needs it, unless the request is tried again because of it."""
+        if client.way.careful and client.refuses(head.status):
+            return
         body = data[head.end :]
         length = head.body_length(client.method == b"HEAD")
         framed: int | None = length

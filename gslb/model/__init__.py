@@ -7,7 +7,7 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 
 from __future__ import annotations
 
-from gslb.model.balancing import Balancer, HealthCheck, Pool, Route, Server, Timeouts
+from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, Timeouts
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
@@ -28,6 +28,7 @@ __all__ = [
     "Record",
     "Region",
     "RegionStatus",
+    "Retries",
     "Route",
     "Server",
     "Service",

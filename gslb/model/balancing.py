@@ -30,6 +30,23 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Retries:
+    """When a request is tried again: see balancing/exchange.py.
+
+    `attempts` counts the first. `on` holds "connect", "reset", "timeout", "status"; `statuses` those that "status"
+    means. `per_try_s` bounds one try, 0: only the whole request is bounded.
+    """
+
+    attempts: int = 2
+    on: frozenset[str] = frozenset({"connect"})
+    statuses: frozenset[int] = frozenset()
+    budget: float = 0.2
+    per_try_s: float = 0.0
+    backoff_s: float = 0.025
+    backoff_max_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass."""
 
@@ -37,7 +54,7 @@ class Pool:
     servers: tuple[Server, ...]
     algorithm: Any
     health: HealthCheck | None = None
-    attempts: int = 2  # the first included
+    retries: Retries = Retries()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +76,7 @@ class Timeouts:
     head_s: float = 10.0
     keepalive_s: float = 75.0
     tunnel_s: float = 3600.0
+    total_s: float = 0.0  # 0: no bound
 
 
 @dataclass(frozen=True, slots=True)

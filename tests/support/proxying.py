@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.http.proxy import Proxy
-from gslb.model import Balancer, Location, Plan, Pool, Region, Route, Server, Timeouts
+from gslb.model import Balancer, Location, Plan, Pool, Region, Retries, Route, Server, Timeouts
 from gslb.telemetry import Counters
 
 Handler = Callable[["Backend", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -112,11 +112,13 @@ class Running:
         return self.counters.read(name, **labels)
 
 
-def pool_of(backends: Iterable[Backend | int], name: str = "web", attempts: int = 2, **options) -> Pool:
+def pool_of(
+    backends: Iterable[Backend | int], name: str = "web", attempts: int = 2, retries: Retries | None = None, **options
+) -> Pool:
     """A pool over backends (or bare ports), in round robin."""
     ports = [backend if isinstance(backend, int) else backend.port for backend in backends]
     servers = tuple(Server(f"{name}-{i}", "127.0.0.1", port, **options) for i, port in enumerate(ports, 1))
-    return Pool(name, servers, ALGORITHMS.get("round_robin")(), attempts=attempts)
+    return Pool(name, servers, ALGORITHMS.get("round_robin")(), retries=retries or Retries(attempts))
 
 
 def plan_of(*pools: Pool, generation: int = 1, **balancer) -> Plan:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import uvloop
@@ -39,6 +40,14 @@ async def start() -> AsyncIterator[Callable[..., Awaitable[Running]]]:
     while any(running.proxy.active for running in started):
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.01)  # uvloop closes handles one turn later
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port that refuses: bound, not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.fixture

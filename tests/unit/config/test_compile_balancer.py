@@ -6,7 +6,7 @@ from gslb.balancing.routes import Router
 from gslb.config.compile import compile_plan
 from gslb.config.compile_balancer import compile_balancer
 from gslb.health.checks.http import HttpCheck
-from gslb.model import HealthCheck, Route, Server
+from gslb.model import HealthCheck, Retries, Route, Server
 from tests.support.config_files import changed, loaded
 
 
@@ -26,7 +26,7 @@ def test_a_plan_of_a_region_balances(tmp_path):
     web = compiled.pools["web"]
     assert web.servers == (Server("web-1", "127.0.0.1", 9001, 2, 500), Server("web-2", "::1", 9002))
     assert web.health == HealthCheck(HttpCheck(path="/health"), 2.0, 1.0, 2, 3)
-    assert (web.attempts, web.algorithm) == (3, LeastConnections())
+    assert (web.retries, web.algorithm) == (Retries(3), LeastConnections())
     assert (compiled.pools["api"].health, compiled.pools["api"].algorithm) == (None, RoundRobin())
     assert (compiled.timeouts.connect_s, compiled.timeouts.keepalive_s) == (1.0, 75.0)
 
@@ -53,3 +53,12 @@ def test_a_host_that_is_no_service_of_this_region_matches_by_name_alone(tmp_path
 def test_a_default_port_is_not_in_the_authority(tmp_path):
     text = changed("west.yaml", '"http://127.0.0.1:8101"', "HTTP://West.Example.net:80/")
     assert balancer(tmp_path, {"west.yaml": text}).routes[0].hosts[1] == "west.example.net"
+
+
+def test_retries_are_what_the_file_says(tmp_path):
+    words = "attempts: 4, on: [connect, reset, 503, 502], budget: 50%, per_try: 2s, backoff: {base: 0s, max: 1s}"
+    web = balancer(tmp_path, {"west.yaml": changed("west.yaml", "attempts: 3", words)}).pools["web"]
+    on, statuses = frozenset({"connect", "reset", "status"}), frozenset({502, 503})
+    assert web.retries == Retries(4, on, statuses, 0.5, 2.0, 0.0, 1.0)
+    plain = balancer(tmp_path, {"west.yaml": changed("west.yaml", "attempts: 3", "on: []")}).pools["web"]
+    assert (plain.retries.on, plain.retries.statuses) == (frozenset(), frozenset())

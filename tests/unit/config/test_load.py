@@ -93,7 +93,6 @@ def test_the_design_has_nothing_wrong_but_what_is_not_built_yet(tmp_path):
     assert said == [
         (22, "unbuilt", "not built yet: breaker"),
         (23, "unbuilt", "not built yet: sticky"),
-        (24, "unbuilt", "not built yet: retries.budget"),
     ]
 
 
@@ -105,7 +104,6 @@ def test_the_design_has_nothing_wrong_but_what_is_not_built_yet(tmp_path):
         ("gslb.yaml", '"[::1]:5300"]', '"[::1]:5300"], tls: {certificate: x}', "tls (DNS over TLS)"),
         ("gslb.yaml", "[10.0.0.0/8]", "[10.0.0.0/8], tls: true", "tls (HTTPS)"),
         ("gslb.yaml", "    ttl: 1h\n", "    dnssec: {}\n", "dnssec"),
-        ("west.yaml", "attempts: 3", "budget: 20%", "retries.budget"),
         ("west.yaml", "retries:", "breaker: {}\n      retries:", "breaker"),
         ("west.yaml", "retries:", "sticky: {by: cookie}\n      retries:", "sticky"),
         ("west.yaml", "path: /api/*", "method: GET", "match on method"),

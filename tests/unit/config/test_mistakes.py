@@ -250,6 +250,11 @@ MISTAKES = [
         "{type: http, path: /health}; types: http, tcp",
     ),
     (W, "attempts: 3", "attempts: 0§", "0 is out of bounds", "at least 1"),
+    (W, "attempts: 3", "on: [conect]§", "'conect' is nothing to retry on", "connect, reset, timeout"),
+    (W, "attempts: 3", "on: [404]§", "404 is nothing to retry on", "statuses from 500 to 599"),
+    (W, "attempts: 3", "on: reset§", "this is not a list", "[connect, reset, 502, 503]"),
+    (W, "attempts: 3", "budget: 0.2§", "0.2 is not a percentage", "20%"),
+    (W, "attempts: 3", "budget: 120%§", "is out of bounds", "at most 1"),
     (E, "      servers: [{host: backend.example.net, port: 80}]", "      servers: []§", "is empty", "at least one"),
     (E, "{host: backend.example.net, port: 80}", "{host: backend.example.net}§", "'port' is missing", "its port"),
     (
