@@ -120,6 +120,8 @@ _ALL = (
            ("pool", "reason"), UPSTREAM_ERRORS, _pools),
     Metric("gslb_http_retries_total", "counter", "Requests that were tried again on another server.",
            ("pool",), each=_pools),
+    Metric("gslb_http_hedges_total", "counter", "Requests that were asked of a second server, and those it won.",
+           ("pool", "result"), ("sent", "won"), _pools),
     Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
            ("pool",), each=_pools, bounds=SECONDS),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),

@@ -66,11 +66,13 @@ class Exchange:
             return False
         if len(self.tried) >= min(retries.attempts, ATTEMPTS_MAX) or now >= self.deadline:
             return False
-        if self.budget is None:
-            if not budget.take(active):
-                return False
+        return self.reserve(budget, active)
+
+    def reserve(self, budget: Budget, active: int) -> bool:
+        """A place in the budget for this request, if it has none yet; False if there is no room."""
+        if self.budget is None and budget.take(active):
             self.budget = budget
-        return True
+        return self.budget is not None
 
     def delay_s(self, chance: float) -> float:
         """How long to wait before the next try: exponential, with full jitter by `chance` in 0..1 (AWS's rule)."""

@@ -58,6 +58,7 @@ def _retries(retries: RetriesSection) -> Retries:
         per_try_s=retries.per_try or 0.0,
         backoff_s=retries.backoff.base,
         backoff_max_s=retries.backoff.max,
+        hedge_s=retries.hedge_after or 0.0,
     )
 
 

@@ -133,6 +133,9 @@ class RetriesSection(Section):
     per_try: ShortTime | None = Field(
         None, description="bound on one try's first byte; `timeouts.first_byte` bounds them all together"
     )
+    hedge_after: ShortTime | None = Field(
+        None, description="a GET or HEAD without an answer by then is asked of a second server; the first answer counts"
+    )
     backoff: BackoffSection = Field(BackoffSection(), description="the pause before another try")
 
 

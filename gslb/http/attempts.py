@@ -27,6 +27,7 @@ from gslb.http.forward import switch_head
 from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from gslb.http.hedging import Rival
     from gslb.http.links import Link, PoolLinks, Way
     from gslb.http.proxy import Proxy
     from gslb.http.responses import ResponseHead
@@ -47,8 +48,8 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "attempt", "exchange", "key", "left", "method", "minor", "number", "offered", "pool", "sent", "server",
-        "started", "upstream", "way",
+        "attempt", "exchange", "key", "left", "method", "minor", "number", "offered", "pool", "rival", "sent",
+        "server", "started", "upstream", "way",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:
@@ -66,6 +67,7 @@ class Attempts(Endpoint):
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
         self.upstream: Upstream | None = None
+        self.rival: Rival | None = None  # a second server that was asked, while neither has answered
 
     way: Way  # of the current request: dispatch sets it before any server is tried
 
@@ -202,7 +204,9 @@ class Attempts(Endpoint):
         connection, if it may be repeated and all of it is still here (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
         """
         upstream, self.upstream = self.upstream, None
-        if stale and self.repeatable and self.pool and upstream:
+        if self.rival is not None:  # it may still answer
+            self._ended()
+        elif stale and self.repeatable and self.pool and upstream:
             self._connect(self.pool, upstream.link)
         elif not self._try_again("reset", "upstream_closed"):
             self.fail("upstream_closed")
@@ -212,9 +216,15 @@ class Attempts(Endpoint):
         if not self._try_again("connect", error.reason):
             self.fail(error.reason)
 
+    def lost_both(self) -> None:
+        """A hedged request has lost its first server, then its second."""
+        if not self._try_again("reset", "upstream_closed"):
+            self.fail("upstream_closed")
+
     def late(self) -> None:
         """The server has not answered in time."""
         self.attempt += 1
+        self._cancel_rival()
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
@@ -223,8 +233,12 @@ class Attempts(Endpoint):
 
     def refuses(self, status: int) -> bool:
         """Whether a response of this status is thrown away and the request tried again."""
-        pool = self.way.pool
-        if status not in pool.state.pool.retries.statuses or not self._try_again("status", "refused_status"):
+        retries = self.way.pool.state.pool.retries
+        if status not in retries.statuses:
+            return False
+        if self.rival is not None:  # it may have a better one
+            self._ended()
+        elif not self._try_again("status", "refused_status"):
             return False
         if self.upstream is not None:
             self.upstream.abort()
@@ -286,6 +300,8 @@ class Attempts(Endpoint):
         """A final head was written to the client: from here on nothing can be tried again or answered otherwise."""
         self.phase = STREAMING
         self.sent = b""
+        if self.exchange is not None:
+            self._over()
 
     def response_truncated(self) -> None:
         """The server broke off within a body: the client must not take it for whole (RFC 9112 §8)."""
@@ -296,10 +312,17 @@ class Attempts(Endpoint):
         self.abort(reset=self.minor == 0)
 
     def _over(self) -> None:
-        """A request that was tried more than once is over."""
+        """A request that was tried more than once is over, or one of its tries is answered."""
+        self._cancel_rival()
         if self.exchange is not None:
             self.exchange.over()
             self.exchange = None
+
+    def _cancel_rival(self) -> None:
+        """A second server is not needed any more."""
+        if self.rival is not None:
+            self.rival.cancel()
+            self.rival = None
 
     def _ended(self) -> None:
         """Frees the place at the server."""

@@ -83,6 +83,8 @@ class Dispatch(Attempts):
             self.fail("no_healthy_server")
             return
         self.try_server(pool, server)
+        if pool.hedges is not None:
+            pool.hedges.add(self)
 
     # ------------------------------------------------------------ answering ourselves
     def request_id(self) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
+from gslb.http.hedging import Hedges
 from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class PoolLinks:
     """One pool: which server is next, the connections to each, and its counters."""
 
     __slots__ = (
-        "active", "budget", "cells", "classes", "connects", "ended", "errors", "key", "links", "pick", "retries",
-        "seconds", "started", "state", "try_by",
+        "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
+        "hedges_won", "key", "links", "pick", "retries", "seconds", "started", "state", "try_by",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
@@ -69,6 +70,7 @@ class PoolLinks:
         self.links: dict[str, Link] = {}  # by server id
         self.active = 0  # requests that have a server; counted by the proxy's sweep
         self.budget = Budget(state.pool.retries.budget)
+        self.hedges: Hedges | None = None
         self.try_by = 0.0  # the deadline of a try that starts now; set by the proxy's sweep
         self.key: Key | None = None  # what the algorithm hashes of a request, if it looks at any
         self.count_into(counters)
@@ -78,6 +80,10 @@ class PoolLinks:
         self.state.update(pool, servers)
         self.links = links
         self.budget.share = pool.retries.budget
+        if not pool.retries.hedge_s:
+            self.hedges = None
+        elif self.hedges is None:
+            self.hedges = Hedges(self)
         text = getattr(pool.algorithm, "key", None)
         self.key = parse_key(text) if text is not None else None
         self.count_into(counters)
@@ -94,6 +100,8 @@ class PoolLinks:
             for reason in UPSTREAM_ERRORS
         }
         self.retries = counters.index("gslb_http_retries_total", pool=name)
+        self.hedges_sent = counters.index("gslb_http_hedges_total", pool=name, result="sent")
+        self.hedges_won = counters.index("gslb_http_hedges_total", pool=name, result="won")
         self.connects = counters.index("gslb_http_upstream_connections_total", pool=name)
         self.seconds = counters.index("gslb_http_request_seconds", pool=name)
 
@@ -116,5 +124,5 @@ class Way:
 
     def __init__(self, route: Route, pool: PoolLinks) -> None:
         self.route, self.pool = route, pool
-        self.rich = pool.key is not None  # some rule looks into the request
+        self.rich = pool.key is not None or pool.hedges is not None  # some rule looks into the request
         self.careful = bool(pool.state.pool.retries.statuses)  # some rule looks at the response's head

@@ -14,6 +14,7 @@ from gslb.http.chunked import ChunkedBody
 from gslb.http.endpoint import WRITE_BUFFER_HIGH_BYTES
 from gslb.http.forward import response_head
 from gslb.http.heads import CHUNKED
+from gslb.http.hedging import Rival
 from gslb.http.responses import PLAIN_RESPONSE, UNTIL_CLOSE, ResponseHead, bad_response, parse_response
 
 if TYPE_CHECKING:
@@ -159,7 +160,11 @@ class Upstream(asyncio.Protocol):
     def _data_slow(self, data: bytes) -> None:
         """What the hot path does not take."""
         client = self.client
-        if self.phase == BODY and client is not None:
+        hedge: object = client
+        if isinstance(hedge, Rival):
+            hedge.wins(self)
+            self.data_received(data)
+        elif self.phase == BODY and client is not None:
             self._body(client, data)
         elif self.phase in (WAITING, HEAD) and client is not None:
             self.touched = True

@@ -34,7 +34,7 @@ class Retries:
     """When a request is tried again: see balancing/exchange.py.
 
     `attempts` counts the first. `on` holds "connect", "reset", "timeout", "status"; `statuses` those that "status"
-    means. `per_try_s` bounds one try, 0: only the whole request is bounded.
+    means. `per_try_s` bounds one try, 0: only the whole request is bounded. `hedge_s`: see http/hedging.py.
     """
 
     attempts: int = 2
@@ -44,6 +44,7 @@ class Retries:
     per_try_s: float = 0.0
     backoff_s: float = 0.025
     backoff_max_s: float = 0.25
+    hedge_s: float = 0.0  # 0: requests are not hedged
 
 
 @dataclass(frozen=True, slots=True)
