@@ -28,7 +28,7 @@ from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gslb.http.hedging import Rival
-    from gslb.http.links import Link, PoolLinks, Way
+    from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
     from gslb.http.responses import ResponseHead
     from gslb.http.upstream import Upstream
@@ -48,8 +48,8 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "attempt", "exchange", "key", "left", "method", "minor", "number", "offered", "pool", "rival", "sent",
-        "server", "started", "upstream", "way",
+        "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered", "pool",
+        "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:
@@ -62,14 +62,14 @@ class Attempts(Endpoint):
         self.sent = b""  # all of the request, while it may be sent again; b"" once more was sent
         self.started = 0.0
         self.attempt = 0  # a connect that ends under another number is not ours any more
+        self.careful = False  # some rule looks at the response's head: no hot path for it
+        self.extra = b""  # field lines for that head
         self.pool: PoolLinks | None = None
         self.key: bytes | None = None  # what the pool's algorithm hashes, where it hashes anything
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
         self.upstream: Upstream | None = None
         self.rival: Rival | None = None  # a second server that was asked, while neither has answered
-
-    way: Way  # of the current request: dispatch sets it before any server is tried
 
     @abstractmethod
     def fail(self, reason: str) -> None:
@@ -101,7 +101,7 @@ class Attempts(Endpoint):
         """Sends what there is of the request."""
         self.upstream = upstream
         self.phase = WAITING
-        self.deadline = self.way.pool.try_by
+        self.deadline = self.pool.try_by  # type: ignore[union-attr]  # there is one where a server was picked
         upstream.begin(self)
         upstream.write(self.sent)
 
@@ -233,7 +233,8 @@ class Attempts(Endpoint):
 
     def refuses(self, status: int) -> bool:
         """Whether a response of this status is thrown away and the request tried again."""
-        retries = self.way.pool.state.pool.retries
+        assert self.pool is not None
+        retries = self.pool.state.pool.retries
         if status not in retries.statuses:
             return False
         if self.rival is not None:  # it may have a better one

@@ -56,7 +56,7 @@ class Dispatch(Attempts):
         if way is None:
             self.fail("no_route")
             return
-        self.way = way
+        self.careful = way.careful
         self.pool = pool = way.pool
         self.started = now = proxy.clock()
         if way.rich:
@@ -77,6 +77,7 @@ class Dispatch(Attempts):
     def _dispatch_rich(self, way: Way, request: Request) -> None:
         """Applies the rules of a route and its pool in their order, then picks."""
         pool = way.pool
+        self.extra = b""
         self.key = key = pool.key.of(request) if pool.key is not None else None
         server = pool.pick(key, self.started)
         if server is None:

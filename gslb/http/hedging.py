@@ -80,12 +80,12 @@ class Rival:
     """The second server of a hedged request. To its connection it is a client until a byte comes."""
 
     __slots__ = (
-        "attempt", "client", "closing", "left", "method", "phase", "pool", "proxy", "server", "upstream", "way",
+        "attempt", "client", "closing", "left", "method", "phase", "pool", "proxy", "server", "upstream",
     )  # fmt: skip
 
     def __init__(self, client: Attempts, pool: PoolLinks, server: Server) -> None:
         self.client, self.pool, self.server = client, pool, server
-        self.proxy, self.way, self.method = client.proxy, client.way, client.method
+        self.proxy, self.method = client.proxy, client.method
         self.closing = True  # nothing of its response takes the hot path before `wins`
         self.left = self.attempt = 0
         self.phase = CONNECTING

@@ -124,5 +124,5 @@ class Way:
 
     def __init__(self, route: Route, pool: PoolLinks) -> None:
         self.route, self.pool = route, pool
-        self.rich = pool.key is not None or pool.hedges is not None  # some rule looks into the request
-        self.careful = bool(pool.state.pool.retries.statuses)  # some rule looks at the response's head
+        self.careful = bool(pool.state.pool.retries.statuses)  # some rule looks at every response's head
+        self.rich = self.careful or pool.key is not None or pool.hedges is not None  # … or into the request

@@ -232,9 +232,9 @@ class Proxy:
         for client in self.clients:
             if client.phase == TUNNEL:
                 tunnels += 1
-            elif client.server is not None:
+            elif client.server is not None and client.pool is not None:
                 requests += 1
-                client.way.pool.active += 1
+                client.pool.active += 1
                 if client.started < began_by:
                     late.append(client.expire_whole)
                     continue

@@ -130,7 +130,7 @@ class Upstream(asyncio.Protocol):
             or client.closing
             or client.left
             or client.method == b"HEAD"
-            or client.way.careful
+            or client.careful
         ):
             self._data_slow(data)
             return
@@ -200,7 +200,7 @@ class Upstream(asyncio.Protocol):
 
     def _final(self, client: Attempts, data: bytes, head: ResponseHead) -> None:
         """Forwards a final head, framed as this client needs it, unless the request is tried again because of it."""
-        if client.way.careful and client.refuses(head.status):
+        if client.careful and client.refuses(head.status):
             return
         body = data[head.end :]
         length = head.body_length(client.method == b"HEAD")
@@ -218,6 +218,8 @@ class Upstream(asyncio.Protocol):
             client.closing = True  # it answered before the request was whole: the rest is not worth reading
         self.digit = data[9]
         out = response_head(data, head, framed, client.closing, client.proxy.date)
+        if client.careful and client.extra:
+            out = out[:-2] + client.extra + b"\r\n"
         client.proxy.sent += len(out)
         client.write(out)
         self._start_body(client, length, body, payload_only=client.minor == 0)
