@@ -6,8 +6,9 @@ Core; called by the proxy for every request. One PoolState lives as long as its 
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 
 from gslb.balancing.algorithm import Picker
 from gslb.model import Pool, Server, State
@@ -37,6 +38,7 @@ class PoolState:
         """`servers` as in `Status.servers`: keyed by `pool/server id`, what is absent is up."""
         self.pool = pool
         self._states: Mapping[str, State] = {}
+        self._all: Mapping[str, Server] = {}
         self._active: dict[str, int] = {}
         self._full: dict[str, Server] = {}  # usable, at max_connections
         self._free: OrderedDict[str, Server] = OrderedDict()  # usable, not full
@@ -71,6 +73,7 @@ class PoolState:
         else:
             self._picker.update(usable)
         self.pool, self._states = pool, states
+        self._all = {server.id: server for server in pool.servers}
         self._full = {s.id: s for s in usable if 0 < s.max_connections <= self._active.get(s.id, 0)}
         self._free = OrderedDict((s.id, s) for s in usable if s.id not in self._full)
 
@@ -129,6 +132,20 @@ class PoolState:
             self._full[server_id] = self._free.pop(server_id)
         elif not full and server_id in self._full:
             self._free[server_id] = self._full.pop(server_id)
+
+    # ------------------------------------------------------------ sessions
+    def keeps(self, server_id: str) -> Server | None:
+        """The server if sessions may stay on it: it is not down. A draining one takes no others (HAProxy's `drain`)."""
+        server = self._all.get(server_id)
+        return server if server is not None and self._states.get(server_id) is not State.DOWN else None
+
+    def full(self, server_id: str) -> bool:
+        """Whether the server is at its max_connections."""
+        return server_id in self._full
+
+    def choices(self) -> Iterable[Server]:
+        """The servers that may be given new sessions, full ones included."""
+        return itertools.chain(self._free.values(), self._full.values())
 
     # ------------------------------------------------------------ what it shows
     def active(self, server_id: str) -> int:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gslb.config.schema import BalancerSection, PoolSection, RegionFile, RetriesSection, RouteSection, TimeoutsSection
-from gslb.model import Balancer, HealthCheck, Pool, Region, Retries, Route, Server, Service, Timeouts
+from gslb.config.schema import (
+    BalancerSection,
+    PoolSection,
+    RegionFile,
+    RetriesSection,
+    RouteSection,
+    StickySection,
+    TimeoutsSection,
+)
+from gslb.model import Balancer, HealthCheck, Pool, Region, Retries, Route, Server, Service, Sticky, Timeouts
 
 
 def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
@@ -44,7 +52,14 @@ def _pool(name: str, pool: PoolSection) -> Pool:
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
         ),
         retries=_retries(pool.retries),
+        sticky=_sticky(pool.sticky),
     )
+
+
+def _sticky(sticky: StickySection | None) -> Sticky | None:
+    if sticky is None:
+        return None
+    return Sticky(sticky.by, sticky.name, sticky.ttl, sticky.failback, sticky.same_site)
 
 
 def _retries(retries: RetriesSection) -> Retries:

@@ -26,7 +26,7 @@ from gslb.config.schema_cluster import (
     TtlSection,
     ZoneSection,
 )
-from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection
+from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection, StickySection
 from gslb.config.schema_region import BalancerSection, LocationSection, RegionFile, TimeoutsSection
 from gslb.config.schema_routes import MatchSection, RouteSection
 from gslb.model import Record
@@ -67,6 +67,7 @@ __all__ = [
     "ServerSection",
     "ServiceSection",
     "StateSection",
+    "StickySection",
     "TimeoutsSection",
     "TtlSection",
     "ZoneSection",

@@ -276,7 +276,7 @@ class ServiceSection(Section):
 class SecretsSection(Section):
     """What only this cluster's nodes know; without it each node makes up its own at start."""
 
-    cookie: Secret = Field(None, repr=False, description="signs session cookies")
+    cookie: Secret = Field(None, repr=False, description="signs session cookies; the same on every node")
     dns_cookie: Secret = Field(None, repr=False, description="keys DNS cookies (RFC 7873); the same on every edge")
     admin_token: Secret = Field(
         None, repr=False, description="bearer token that the admin API asks for; without it only loopback is served"

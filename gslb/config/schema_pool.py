@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator
 
 from gslb.balancing.algorithm import ALGORITHMS
+from gslb.balancing.keys import parse_key
+from gslb.balancing.request import TOKEN
 from gslb.config import plugins
 from gslb.config.values import (
     PORT_MAX,
@@ -24,7 +27,7 @@ from gslb.config.values import (
     refusal,
 )
 from gslb.health.check import CHECKS
-from gslb.units import Duration, Share
+from gslb.units import Duration, Share, parse_duration
 
 SERVERS_MAX = 100_000
 RETRY_KINDS = ("connect", "reset", "timeout")
@@ -93,11 +96,48 @@ class BreakerSection(Section):
     half_open_probes: Annotated[int, Ge(1), Le(1000)] = Field(1, description="requests that try it again")
 
 
+def _sticky_by(text: str) -> str:
+    kind, _, name = text.partition(":")
+    if text == "cookie" or (kind == "learned" and TOKEN(name)):
+        return text
+    try:
+        parse_key(text)
+    except ValueError:
+        known = "cookie, client_ip, header:NAME, query:NAME, cookie:NAME, learned:NAME"
+        raise refusal(f"{text!r} is nothing a session is known by", f"known: {known}") from None
+    return text
+
+
+def _failback(value: Any) -> float:
+    if value in ("never", "immediate"):
+        return math.inf if value == "never" else 0.0
+    words = value.removeprefix("after ") if isinstance(value, str) else value
+    try:
+        return parse_duration(words)
+    except ValueError:
+        raise refusal(f"{value!r} is no failback", "write never, immediate, or after 10m") from None
+
+
+def _cookie_name(text: str) -> str:
+    if TOKEN(text) is None:
+        raise refusal(f"{text!r} can't be a cookie's name", "write letters, digits and hyphens")
+    return text
+
+
 class StickySection(Section):
     """Keeps a client on its server."""
 
-    by: str = Field("cookie", description="what a session is known by")
-    ttl: LongTime = Field(3600.0, description="how long a session lasts")
+    by: Annotated[str, AfterValidator(_sticky_by), Hint("key")] = Field(
+        "cookie",
+        description="what a session is known by: our own signed `cookie`; `client_ip`, `header:NAME`, `cookie:NAME`, "
+        "`query:NAME`; or `learned:NAME`, a cookie that servers set",
+    )
+    name: Annotated[str, AfterValidator(_cookie_name)] = Field("gslb", description="our cookie's name")
+    ttl: LongTime = Field(3600.0, description="how long a session lasts after its last request")
+    failback: Annotated[Any, PlainValidator(_failback), Hint("`never`, `immediate` or `after 10m`")] = Field(
+        "never", validate_default=True, description="when a session that had to move goes back to where it began"
+    )
+    same_site: Literal["Lax", "Strict", "None"] = Field("Lax", description="our cookie's SameSite")
 
 
 def _retry_on(value: Any) -> frozenset[str | int]:
@@ -151,4 +191,4 @@ class PoolSection(Section):
     )
     retries: RetriesSection = Field(RetriesSection(), description="when a request is tried again")
     breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
-    sticky: Annotated[StickySection | None, Unbuilt("sticky")] = Field(None, description="sticky sessions")
+    sticky: StickySection | None = Field(None, description="sticky sessions")

@@ -76,6 +76,10 @@ class Attempts(Endpoint):
         """Answers with one of `replies.ERRORS`."""
 
     @abstractmethod
+    def learn(self, head: bytes) -> None:
+        """A response's head goes to the client."""
+
+    @abstractmethod
     def settle(self) -> None:
         """After a response: the next request, or the end."""
 

@@ -7,19 +7,24 @@ what happens when it fails) and `Client` (what is read from the client); only th
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from gslb.balancing.request import Request
+from gslb.balancing.sessions import ID_BYTES
+from gslb.balancing.sticky import NONE, CookieSticking, Found, KeySticking
 from gslb.errors import HttpError
 from gslb.http.attempts import COUNTED, Attempts
+from gslb.http.cookies import cookie_set, set_cookie, without_cookie
 from gslb.http.endpoint import STREAMING
 from gslb.http.heads import CHUNKED, Field
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
 
 if TYPE_CHECKING:
-    from gslb.http.links import Way
+    from gslb.http.links import PoolLinks, Way
     from gslb.http.proxy import Proxy
+    from gslb.model import Server
 
 _SERVER_ERROR = ord("5")
 
@@ -27,13 +32,14 @@ _SERVER_ERROR = ord("5")
 class Dispatch(Attempts):
     """One client connection and where its current request goes."""
 
-    __slots__ = ("believed", "host")
+    __slots__ = ("believed", "found", "host")
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy)
         # The current request.
         self.host = ""
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
+        self.found: Found = NONE  # its session
 
     # ------------------------------------------------------------ the hot path
     def dispatch(self, target: bytes, data: bytes, end: int, specials: Sequence[Field] = ()) -> None:
@@ -79,13 +85,41 @@ class Dispatch(Attempts):
         pool = way.pool
         self.extra = b""
         self.key = key = pool.key.of(request) if pool.key is not None else None
-        server = pool.pick(key, self.started)
+        if pool.sticking is not None:
+            server = self._stick(pool, pool.sticking, request, key)
+        else:
+            server = pool.pick(key, self.started)
         if server is None:
             self.fail("no_healthy_server")
             return
         self.try_server(pool, server)
         if pool.hedges is not None:
             pool.hedges.add(self)
+
+    def _stick(
+        self, pool: PoolLinks, sticking: CookieSticking | KeySticking, request: Request, key: bytes | None
+    ) -> Server | None:
+        """The server of the request's session; a new session begins at the one that is picked."""
+        self.found = found = sticking.find(request, pool.state, self.proxy.wall_s)
+        server = found.server or pool.pick(key, self.started)
+        if isinstance(sticking, CookieSticking):
+            self.sent = without_cookie(self.sent, sticking.name)
+            self.careful = self.careful or found.news
+        return server
+
+    def learn(self, head: bytes) -> None:
+        """What the response that `head` begins changes of the session: told in `extra`, or noted."""
+        pool, server = self.pool, self.server
+        if pool is None or server is None:
+            return
+        sticking = pool.sticking
+        if isinstance(sticking, CookieSticking) and self.found.news:
+            session = self.found.session or sticking.begin(server, self.proxy.wall_s, os.urandom(ID_BYTES))
+            self.extra = set_cookie(sticking.sticky, sticking.sealed(session), secure=self.peer.scheme == b"https")
+        elif isinstance(sticking, KeySticking) and sticking.learned:
+            value = cookie_set(head, sticking.learned)
+            if value is not None:
+                sticking.learn(value, server.id, self.proxy.wall_s)
 
     # ------------------------------------------------------------ answering ourselves
     def request_id(self) -> bytes:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
+from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.http.hedging import Hedges
 from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
 
 if TYPE_CHECKING:
     from gslb.http.upstream import Upstream
-    from gslb.model import Pool, Route, State
+    from gslb.model import Plan, Pool, Route, State
 
 IDLE_PER_SERVER_MAX = 256
 CONNECTIONS_PER_SERVER_MAX = 4_096
@@ -60,8 +61,25 @@ class PoolLinks:
     """One pool: which server is next, the connections to each, and its counters."""
 
     __slots__ = (
-        "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
-        "hedges_won", "key", "links", "pick", "retries", "seconds", "started", "state", "try_by",
+        "active",
+        "budget",
+        "cells",
+        "classes",
+        "connects",
+        "ended",
+        "errors",
+        "hedges",
+        "hedges_sent",
+        "hedges_won",
+        "key",
+        "links",
+        "pick",
+        "retries",
+        "seconds",
+        "started",
+        "state",
+        "sticking",
+        "try_by",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
@@ -71,11 +89,14 @@ class PoolLinks:
         self.active = 0  # requests that have a server; counted by the proxy's sweep
         self.budget = Budget(state.pool.retries.budget)
         self.hedges: Hedges | None = None
+        self.sticking: CookieSticking | KeySticking | None = None
         self.try_by = 0.0  # the deadline of a try that starts now; set by the proxy's sweep
         self.key: Key | None = None  # what the algorithm hashes of a request, if it looks at any
         self.count_into(counters)
 
-    def update(self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters) -> None:
+    def update(
+        self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters, plan: Plan
+    ) -> None:
         """Takes a new Plan's pool."""
         self.state.update(pool, servers)
         self.links = links
@@ -84,9 +105,24 @@ class PoolLinks:
             self.hedges = None
         elif self.hedges is None:
             self.hedges = Hedges(self)
+        self._stick(pool, plan)
         text = getattr(pool.algorithm, "key", None)
         self.key = parse_key(text) if text is not None else None
         self.count_into(counters)
+
+    def _stick(self, pool: Pool, plan: Plan) -> None:
+        """What is known of sessions is kept while their rules stay."""
+        sticky, now = pool.sticky, self.sticking
+        if sticky is None:
+            self.sticking = None
+        elif sticky.by == "cookie":
+            region = plan.balancer.region if plan.balancer is not None else ""
+            wanted = sticky, plan.session_secret, region
+            if not isinstance(now, CookieSticking) or (now.sticky, now.secret, now.region) != wanted:
+                now = self.sticking = CookieSticking(*wanted)
+            now.update(pool.name, pool.servers)
+        elif not isinstance(now, KeySticking) or now.sticky != sticky:
+            self.sticking = KeySticking(sticky)
 
     def count_into(self, counters: Counters) -> None:
         """Looks the pool's series up; a new plan may have moved them."""
@@ -124,5 +160,8 @@ class Way:
 
     def __init__(self, route: Route, pool: PoolLinks) -> None:
         self.route, self.pool = route, pool
-        self.careful = bool(pool.state.pool.retries.statuses)  # some rule looks at every response's head
-        self.rich = self.careful or pool.key is not None or pool.hedges is not None  # … or into the request
+        sticking = pool.sticking
+        learns = isinstance(sticking, KeySticking) and bool(sticking.learned)
+        self.careful = learns or bool(pool.state.pool.retries.statuses)  # some rule looks at every response's head
+        rules = pool.key, pool.hedges, sticking
+        self.rich = self.careful or any(rule is not None for rule in rules)  # … or into the request

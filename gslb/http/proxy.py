@@ -45,6 +45,7 @@ class Proxy:
 
     def __init__(self, plan: Plan, counters: Counters, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`plan.balancer` must be there; `clock` gives monotonic seconds. Needs a running event loop."""
+        self._wall_clock = time.time  # dates of session cookies, which cross nodes
         assert plan.balancer is not None
         self.loop = asyncio.get_running_loop()
         self._cells, self._slots = counters.cells, counters.slots
@@ -106,7 +107,7 @@ class Proxy:
                 links[address] = self._links.get(address) or Link(*address)
         counters = Counters(self._cells, plan.counters or self._slots)
         known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
-        known.update(pool, servers, {one.id: links[one.host, one.port] for one in pool.servers}, counters)
+        known.update(pool, servers, {one.id: links[one.host, one.port] for one in pool.servers}, counters, plan)
         return known
 
     def _count_into(self, counters: Counters) -> None:
@@ -211,6 +212,7 @@ class Proxy:
         """The deadlines that anything which starts now gets: made here once, not once a request."""
         timeouts = self.balancer.timeouts
         self.now = now = self.clock()
+        self.wall_s = int(self._wall_clock())
         self.head_by = now + timeouts.head_s
         self.first_byte_by = now + timeouts.first_byte_s
         self.idle_by = now + timeouts.idle_s

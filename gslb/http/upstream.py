@@ -218,8 +218,10 @@ class Upstream(asyncio.Protocol):
             client.closing = True  # it answered before the request was whole: the rest is not worth reading
         self.digit = data[9]
         out = response_head(data, head, framed, client.closing, client.proxy.date)
-        if client.careful and client.extra:
-            out = out[:-2] + client.extra + b"\r\n"
+        if client.careful:
+            client.learn(out)
+            if client.extra:
+                out = out[:-2] + client.extra + b"\r\n"
         client.proxy.sent += len(out)
         client.write(out)
         self._start_body(client, length, body, payload_only=client.minor == 0)

@@ -7,7 +7,7 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 
 from __future__ import annotations
 
-from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, Timeouts
+from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, Sticky, Timeouts
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
@@ -35,6 +35,7 @@ __all__ = [
     "Sifted",
     "State",
     "Status",
+    "Sticky",
     "Timeouts",
     "WhenAllDown",
     "World",

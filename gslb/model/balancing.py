@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,21 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Sticky:
+    """What keeps a client on its server: see balancing/sticky.py.
+
+    `by`: "cookie" (our own, called `name`), or a key as balancing/keys.py reads it, or "learned:NAME", a cookie that
+    servers set. `failback_s`: how long after it has moved a session may go back to where it began.
+    """
+
+    by: str = "cookie"
+    name: str = "gslb"
+    ttl_s: float = 3600.0
+    failback_s: float = math.inf
+    same_site: str = "Lax"
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass."""
 
@@ -56,6 +72,7 @@ class Pool:
     algorithm: Any
     health: HealthCheck | None = None
     retries: Retries = Retries()
+    sticky: Sticky | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Plan:
     geo: GeoSource | None = None
     trusted_proxies: tuple[str, ...] = ()  # of the front door
     balancer: Balancer | None = None
+    session_secret: bytes = field(default=b"", repr=False)  # signs session cookies; the same on every node
     counters: Mapping[str, int] = field(default_factory=dict)  # series name -> slot, see telemetry.py
 
 

@@ -39,6 +39,7 @@ class Planning:
         self.config: Config = context.config
         self.series = SeriesTable()
         self.cookie_secret = context.cookie_secret
+        self._made_up = b""  # a session secret of this node's own
         if restarts:
             self._resume()
         self.database: Database | None = None
@@ -56,7 +57,16 @@ class Planning:
         region, edge = (name, None) if role == "region" else (None, name)
         plan = compile_plan(config, generation=generation, region=region, geo=self._geo, edge=edge)
         self._header[PLAN_GENERATION] = generation
-        return replace(plan, counters=self.series.assign(plan))
+        return replace(plan, counters=self.series.assign(plan), session_secret=self._session_secret(config))
+
+    def _session_secret(self, config: Config) -> bytes:
+        """What signs session cookies: the cluster's, or this node's own."""
+        shared = config.secrets.cookie
+        if shared:
+            return shared.encode()
+        if not self._made_up:
+            self._made_up = self._context.directory.session_secret()
+        return self._made_up
 
     async def reload(self) -> tuple[Plan, list[str]]:
         """Reads the files again: the new Plan, and what only a restart can change.

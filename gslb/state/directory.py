@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,9 @@ from gslb.state.store import NUMBER_MAX
 
 FILE_MAX_BYTES = 16 << 20
 FORMAT = 1
+SECRET_BYTES = 32
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}", re.ASCII)
+_SECRET = re.compile(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", re.ASCII)
 _HEADER = re.compile(rb"gslb-state (\d{1,6}) ([0-9a-f]{64})\n")
 
 log = logging.getLogger("gslb.state")
@@ -86,6 +89,20 @@ class StateDirectory:
     def load_last_good(self) -> dict[str, Any] | None:
         """What was last saved whole; None if there is none, or none that can be believed."""
         return self._load("last-good")
+
+    # ------------------------------------------------------------ session secret
+    def session_secret(self) -> bytes:
+        """What signs session cookies where no `secrets.cookie` is given: made up once, so that a restart keeps them."""
+        stored = self._load("session-secret")
+        text = stored.get("secret") if stored is not None else None
+        if isinstance(text, str) and _SECRET.fullmatch(text):
+            return bytes.fromhex(text)
+        secret = secrets.token_bytes(SECRET_BYTES)
+        try:
+            self._save("session-secret", {"secret": secret.hex()})
+        except StateError as error:
+            log.warning("can't keep the session secret; a restart ends sessions", extra={"why": str(error)})
+        return secret
 
     # ------------------------------------------------------------ files
     def _save(self, name: str, value: Mapping[str, Any]) -> None:

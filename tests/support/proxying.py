@@ -121,13 +121,14 @@ def pool_of(
     return Pool(name, servers, ALGORITHMS.get("round_robin")(), retries=retries or Retries(attempts))
 
 
-def plan_of(*pools: Pool, generation: int = 1, **balancer) -> Plan:
+def plan_of(*pools: Pool, generation: int = 1, session_secret: bytes = b"", **balancer) -> Plan:
     """A plan whose last pool takes every path and whose others take `/<name>/*`."""
     routes = [Route(pool.name, path=f"/{pool.name}/*") for pool in pools[:-1]] + [Route(pools[-1].name)]
     region = Region("eu-west", Location(53.3, -6.3), ("192.0.2.10",), (), "http://eu.example.test:8101")
     balancer.setdefault("routes", tuple(routes))
     built = Balancer("eu-west", pools={pool.name: pool for pool in pools}, **balancer)
-    return Plan("test", generation, {"eu-west": region}, {}, {}, balancer=built)
+    regions = {"eu-west": region}
+    return Plan("test", generation, regions, {}, {}, balancer=built, session_secret=session_secret)
 
 
 FAST = Timeouts(connect_s=0.3, first_byte_s=0.6, idle_s=0.6, head_s=0.4, keepalive_s=0.5)

@@ -1,12 +1,14 @@
 """A region's file to its Balancer: routes, pools, servers."""
 
+import pytest
+
 from gslb.balancing.algorithms.least_connections import LeastConnections
 from gslb.balancing.algorithms.round_robin import RoundRobin
 from gslb.balancing.routes import Router
 from gslb.config.compile import compile_plan
 from gslb.config.compile_balancer import compile_balancer
 from gslb.health.checks.http import HttpCheck
-from gslb.model import HealthCheck, Retries, Route, Server
+from gslb.model import HealthCheck, Retries, Route, Server, Sticky
 from tests.support.config_files import changed, loaded
 
 
@@ -62,3 +64,20 @@ def test_retries_are_what_the_file_says(tmp_path):
     assert web.retries == Retries(4, on, statuses, 0.5, 2.0, 0.0, 1.0)
     plain = balancer(tmp_path, {"west.yaml": changed("west.yaml", "attempts: 3", "on: []")}).pools["web"]
     assert (plain.retries.on, plain.retries.statuses) == (frozenset(), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("words", "sticky"),
+    [
+        ("", Sticky()),
+        ("by: cookie, name: sid, ttl: 1h, failback: after 10m", Sticky(name="sid", failback_s=600.0)),
+        ("by: client_ip, failback: immediate", Sticky(by="client_ip", failback_s=0.0)),
+        ('by: "learned:JSESSIONID", ttl: 30m, failback: never', Sticky(by="learned:JSESSIONID", ttl_s=1800.0)),
+        ("same_site: None", Sticky(same_site="None")),
+    ],
+)
+def test_sticky_is_what_the_file_says(tmp_path, words, sticky):
+    text = changed("west.yaml", "      retries:", f"      sticky: {{{words}}}\n      retries:")
+    pools = balancer(tmp_path, {"west.yaml": text}).pools
+    assert [pool.sticky for pool in pools.values()].count(sticky) == 1
+    assert all(pool.sticky in (None, sticky) for pool in pools.values())

@@ -92,7 +92,6 @@ def test_the_design_has_nothing_wrong_but_what_is_not_built_yet(tmp_path):
     said = [(problem.line, problem.kind, problem.message) for problem in caught.value.problems]
     assert said == [
         (22, "unbuilt", "not built yet: breaker"),
-        (23, "unbuilt", "not built yet: sticky"),
     ]
 
 
@@ -105,7 +104,6 @@ def test_the_design_has_nothing_wrong_but_what_is_not_built_yet(tmp_path):
         ("gslb.yaml", "[10.0.0.0/8]", "[10.0.0.0/8], tls: true", "tls (HTTPS)"),
         ("gslb.yaml", "    ttl: 1h\n", "    dnssec: {}\n", "dnssec"),
         ("west.yaml", "retries:", "breaker: {}\n      retries:", "breaker"),
-        ("west.yaml", "retries:", "sticky: {by: cookie}\n      retries:", "sticky"),
         ("west.yaml", "path: /api/*", "method: GET", "match on method"),
         ("west.yaml", "path: /api/*", "headers: {x: y}", "match on headers"),
         ("west.yaml", "pool: api}", "pool: api, weight: 10}", "weighted routes"),

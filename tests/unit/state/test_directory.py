@@ -209,3 +209,25 @@ def test_the_file_is_readable_json_after_its_header(directory):
     header, body = (directory.path / "last-good").read_bytes().split(b"\n", 1)
     assert header.startswith(b"gslb-state 1 ")
     assert json.loads(body) == STATE
+
+
+# ---------------------------------------------------------------- session secret
+def test_a_session_secret_is_made_up_once(tmp_path):
+    first = StateDirectory(tmp_path, "a")
+    secret = first.session_secret()
+    first.close()
+    again = StateDirectory(tmp_path, "a")
+    other = StateDirectory(tmp_path, "b")
+    assert len(secret) >= 16
+    assert again.session_secret() == secret != other.session_secret()
+    assert stat.S_IMODE((tmp_path / "a" / "session-secret").stat().st_mode) == 0o600
+    again.close()
+    other.close()
+
+
+@pytest.mark.parametrize("value", [{}, {"secret": ""}, {"secret": 7}, {"secret": "zz" * 32}])
+def test_a_broken_session_secret_is_made_anew(directory, value):
+    directory._save("session-secret", value)
+    secret = directory.session_secret()
+    assert len(secret) >= 16
+    assert directory.session_secret() == secret
