@@ -6,15 +6,12 @@ import asyncio
 
 import pytest
 
+from tests.support.malformed.responses import BAD_HEADS, TRUNCATED, reply
+from tests.support.malformed.rows import CHUNKED
 from tests.support.proxying import fields_of, one_response, parsed, plan_of, pool_of, read_head, talk
 
-DATE = b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 KEPT = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-
-
-def reply(fields: bytes = b"", body: bytes = b"", line: bytes = b"HTTP/1.1 200 OK") -> bytes:
-    return line + b"\r\n" + DATE + fields + b"\r\n" + body
 
 
 def scripted(*pieces: bytes, hang: bool = False):
@@ -32,47 +29,10 @@ def scripted(*pieces: bytes, hang: bool = False):
     return handler
 
 
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-BAD_HEADS = {
-    "not HTTP": b"SSH-2.0-OpenSSH_9.2\r\n",
-    "HTTP/0.9": b"<html>hello</html>",
-    "HTTP/2": b"HTTP/2.0 200 OK\r\n\r\n",
-    "no code": b"HTTP/1.1 OK\r\n\r\n",
-    "code of two digits": b"HTTP/1.1 20 OK\r\n\r\n",
-    "code of four digits": b"HTTP/1.1 2000 OK\r\n\r\n",
-    "code 600": b"HTTP/1.1 600 What\r\n\r\n",
-    "code 000": b"HTTP/1.1 000 What\r\n\r\n",
-    "control byte in the reason": b"HTTP/1.1 200 O\x00K\r\n\r\n",
-    "bare LF": b"HTTP/1.1 200 OK\nContent-Length: 0\n\nHTTP/1.1 200 OK\r\n\r\n",
-    "bare CR in a value": reply(b"X: a\rb\r\n"),
-    "obs-fold": reply(b"X: a\r\n b\r\n"),
-    "space before a colon": reply(b"Content-Length : 2\r\n", b"ok"),
-    "no colon": reply(b"nonsense\r\n"),
-    "NUL in a value": reply(b"X: a\x00\r\n"),
-    "length and coding": reply(b"Content-Length: 2\r\n" + CHUNKED, b"0\r\n\r\n"),
-    "coding and length": reply(CHUNKED + b"Content-Length: 2\r\n", b"0\r\n\r\n"),
-    "two lengths": reply(b"Content-Length: 2\r\nContent-Length: 3\r\n", b"ok"),
-    "two equal lengths": reply(b"Content-Length: 2\r\nContent-Length: 2\r\n", b"ok"),
-    "length +2": reply(b"Content-Length: +2\r\n", b"ok"),
-    "length 2, 2": reply(b"Content-Length: 2, 2\r\n", b"ok"),
-    "length empty": reply(b"Content-Length:\r\n", b"ok"),
-    "length negative": reply(b"Content-Length: -1\r\n", b"ok"),
-    "two codings": reply(CHUNKED + CHUNKED, b"0\r\n\r\n"),
-    "coding gzip": reply(b"Transfer-Encoding: gzip\r\n", b"ok"),
-    "coding gzip, chunked": reply(b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
-    "coding in HTTP/1.0": reply(CHUNKED, b"0\r\n\r\n", b"HTTP/1.0 200 OK"),
-    "connection names the length": reply(b"Connection: content-length\r\nContent-Length: 2\r\n", b"ok"),
-    "switching unasked": reply(b"Upgrade: websocket\r\n", line=b"HTTP/1.1 101 Switching Protocols"),
-    "head too large": reply(b"X: " + b"a" * 60_000 + b"\r\n"),
-    "too many fields": reply(b"X: a\r\n" * 200 + b"Content-Length: 2\r\n", b"ok"),
-    "endless interim responses": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50,
-}
-
-
 @pytest.mark.parametrize("name", BAD_HEADS)
 @pytest.mark.parametrize("split", [False, True], ids=["at once", "in pieces"])
 async def test_a_bad_head_is_502_and_nothing_of_it_is_forwarded(name, split, start, backend):
-    head = BAD_HEADS[name]
+    head, _source = BAD_HEADS[name]
     pieces = (head[: len(head) // 2], head[len(head) // 2 :]) if split else (head,)
     server = await backend(scripted(*pieces, hang=True))
     running = await start(plan_of(pool_of([server])))
@@ -98,24 +58,11 @@ async def test_the_connection_to_the_client_outlives_a_bad_server(start, backend
     writer.close()
 
 
-TRUNCATED = {
-    "length": reply(b"Content-Length: 10\r\n", b"hello"),
-    "length, no byte": reply(b"Content-Length: 10\r\n"),
-    "chunked, within a chunk": reply(CHUNKED, b"a\r\nhello"),
-    "chunked, between chunks": reply(CHUNKED, b"5\r\nhello\r\n"),
-    "chunked, within the size": reply(CHUNKED, b"5\r\nhello\r\n1"),
-    "chunked, before the last line": reply(CHUNKED, b"5\r\nhello\r\n0\r\n"),
-    "chunked, bad size": reply(CHUNKED, b"5\r\nhello\r\nxyz\r\n"),
-    "chunked, bad end": reply(CHUNKED, b"5\r\nhelloXX0\r\n\r\n"),
-    "chunked, bad trailer": reply(CHUNKED, b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n"),
-}
-
-
 @pytest.mark.parametrize("name", TRUNCATED)
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 async def test_a_truncated_body_breaks_the_client_off(name, version, start, backend):
     """A client with HTTP/1.1 misses the end of the body; with HTTP/1.0 and no length only a reset tells."""
-    server = await backend(scripted(TRUNCATED[name]))
+    server = await backend(scripted(TRUNCATED[name][0]))
     running = await start(plan_of(pool_of([server])))
     reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
     writer.write(KEPT.replace(b"HTTP/1.1", b"HTTP/" + version))
