@@ -15,11 +15,11 @@ import binascii
 import hmac
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from gslb.model import Server, Sticky
+from gslb.model import Region, Server, State, Sticky
 
 VERSION = 1
 ID_BYTES = 9
@@ -28,7 +28,7 @@ MAC_BYTES = 12
 MOVES_MAX = 255
 COOKIE_BYTES_MAX = 512
 _FIXED = struct.Struct(f"!BBII{TAG_BYTES}s{TAG_BYTES}s{ID_BYTES}sB")
-_SCORE = float(1 << 64)
+_UNITS = float(1 << 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,33 @@ def rendezvous(session_id: bytes, servers: Iterable[Server]) -> Server | None:
     """
     best, found = -1.0, None
     for server in servers:
-        digest = blake2b(session_id + server.id.encode(), digest_size=8).digest()
-        h = (int.from_bytes(digest, "big") + 0.5) / _SCORE
-        score = -server.weight / math.log(h)
-        if score > best:
-            best, found = score, server
+        mine = _score(session_id, server.id, server.weight)
+        if mine > best:
+            best, found = mine, server
     return found
+
+
+def home(
+    session: Session, states: Mapping[str, State], regions: Sequence[Region], failback_s: float, now: int
+) -> str | None:
+    """The region that a session is sent to; None if none can take it.
+
+    It goes back to where it began once `failback_s` says so, stays where it is unless that is down or unknown to the
+    service, and is else found anew: by rendezvous on its id, so that every front door finds the same.
+    """
+    known = {region.name: states.get(region.name, State.UNKNOWN) for region in regions}
+    fresh = [region for region in regions if known[region.name] in (State.UP, State.UNKNOWN)]
+    if session.home and now - session.moved >= failback_s and session.home in {region.name for region in fresh}:
+        return session.home
+    if known.get(session.region, State.DOWN) is not State.DOWN:
+        return session.region
+    best = max(fresh, key=lambda region: _score(session.id, region.name, 1.0), default=None)
+    return best.name if best is not None else None
+
+
+def _score(session_id: bytes, name: str, weight: float) -> float:
+    digest = blake2b(session_id + name.encode(), digest_size=8).digest()
+    return -weight / math.log((int.from_bytes(digest, "big") + 0.5) / _UNITS)
 
 
 def started(ident: bytes, region: str, server_tag: bytes, now: int) -> Session:

@@ -47,6 +47,9 @@ def check_all(main: Source[ClusterFile], regions: Sequence[Source[RegionFile]]) 
         _check_service(main.document, name, service)
         if "" not in known and len(known) == len(regions):  # else a name may be in the file that can't be read
             _check_regions_named(main.document, name, service, known)
+    for source in regions:
+        if source.model is not None and not cluster.secrets.cookie:
+            _check_sessions(source.document, source.model.balancer)
     records = check_zones(main, cluster)
     return _config(cluster, regions, records)
 
@@ -129,6 +132,15 @@ def _check_balancer(document: Document, balancer: BalancerSection, pools: frozen
                     message = f"{server.name} is this balancer itself, at {server.host}:{server.port}"
                     document.blame((*path, index), message, "write the address of a server behind it")
     _check_routes(document, balancer, pools)
+
+
+def _check_sessions(document: Document, balancer: BalancerSection) -> None:
+    """Where nodes share no secret a session can't cross them."""
+    for name, pool in balancer.pools.items():
+        if pool.sticky is not None and pool.sticky.domain:
+            message = "a session cookie for a domain is read by every node, but they share no secret"
+            remedy = "in gslb.yaml write secrets: {cookie: {file: …}}, or leave the domain out"
+            document.blame(("balancer", "pools", name, "sticky", "domain"), message, remedy)
 
 
 def _check_routes(document: Document, balancer: BalancerSection, pools: frozenset[str]) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from gslb.config.compile_balancer import compile_balancer
+from gslb.config.compile_balancer import compile_balancer, session_cookies
 from gslb.config.names import by_zone, mailbox, nameservers
 from gslb.config.schema import (
     Config,
@@ -29,6 +29,7 @@ from gslb.model import (
     Record,
     Region,
     Service,
+    SessionCookie,
     Zone,
 )
 
@@ -84,8 +85,17 @@ def compile_plan(
         zones=zones,
         geo=geo,
         trusted_proxies=_edge(config, edge).frontdoor.trusted_proxies,
+        session_cookies={} if region is not None else _session_cookies(config),
         balancer=None if region is None else compile_balancer(_known_region(config, region), regions[region], services),
     )
+
+
+def _session_cookies(config: Config) -> dict[str, tuple[SessionCookie, ...]]:
+    found = {
+        name: session_cookies([config.regions[region] for region in service.regions], name)
+        for name, service in config.services.items()
+    }
+    return {name: cookies for name, cookies in found.items() if cookies}
 
 
 # ---------------------------------------------------------------- one node's settings

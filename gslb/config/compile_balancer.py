@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gslb.config.schema import (
     BalancerSection,
@@ -13,7 +13,19 @@ from gslb.config.schema import (
     StickySection,
     TimeoutsSection,
 )
-from gslb.model import Balancer, HealthCheck, Pool, Region, Retries, Route, Server, Service, Sticky, Timeouts
+from gslb.model import (
+    Balancer,
+    HealthCheck,
+    Pool,
+    Region,
+    Retries,
+    Route,
+    Server,
+    Service,
+    SessionCookie,
+    Sticky,
+    Timeouts,
+)
 
 
 def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
@@ -52,14 +64,27 @@ def _pool(name: str, pool: PoolSection) -> Pool:
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
         ),
         retries=_retries(pool.retries),
-        sticky=_sticky(pool.sticky),
+        sticky=_sticky(name, pool.sticky),
     )
 
 
-def _sticky(sticky: StickySection | None) -> Sticky | None:
+def _sticky(pool: str, sticky: StickySection | None) -> Sticky | None:
     if sticky is None:
         return None
-    return Sticky(sticky.by, sticky.name, sticky.ttl, sticky.failback, sticky.same_site)
+    name = sticky.name or f"gslb-{pool}"
+    return Sticky(sticky.by, name, sticky.ttl, sticky.failback, sticky.same_site, sticky.domain or "")
+
+
+def session_cookies(files: Iterable[RegionFile], service: str) -> tuple[SessionCookie, ...]:
+    """The cookies that a service's front door sees: of its regions' pools, for a domain that the service is in."""
+    found: dict[SessionCookie, None] = {}
+    for file in files:
+        for name, pool in file.balancer.pools.items():
+            sticky = _sticky(name, pool.sticky)
+            seen = sticky is not None and sticky.domain and f".{service}".endswith(f".{sticky.domain}")
+            if sticky is not None and sticky.by == "cookie" and seen:
+                found[SessionCookie(sticky.name, name, sticky.failback_s, sticky.ttl_s)] = None
+    return tuple(found)
 
 
 def _retries(retries: RetriesSection) -> Retries:

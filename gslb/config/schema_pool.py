@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -30,6 +31,7 @@ from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, parse_duration
 
 SERVERS_MAX = 100_000
+_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII).fullmatch
 RETRY_KINDS = ("connect", "reset", "timeout")
 WEIGHT_MAX = 10_000
 
@@ -118,8 +120,14 @@ def _failback(value: Any) -> float:
         raise refusal(f"{value!r} is no failback", "write never, immediate, or after 10m") from None
 
 
-def _cookie_name(text: str) -> str:
-    if TOKEN(text) is None:
+def _domain(text: str | None) -> str | None:
+    if text is None or _DOMAIN(text.lower().removeprefix(".")):
+        return text and text.lower().removeprefix(".")
+    raise refusal(f"{text!r} is no domain", "write a name of at least two labels, as example.com")
+
+
+def _cookie_name(text: str | None) -> str | None:
+    if text is not None and TOKEN(text) is None:
         raise refusal(f"{text!r} can't be a cookie's name", "write letters, digits and hyphens")
     return text
 
@@ -132,7 +140,12 @@ class StickySection(Section):
         description="what a session is known by: our own signed `cookie`; `client_ip`, `header:NAME`, `cookie:NAME`, "
         "`query:NAME`; or `learned:NAME`, a cookie that servers set",
     )
-    name: Annotated[str, AfterValidator(_cookie_name)] = Field("gslb", description="our cookie's name")
+    name: Annotated[str | None, AfterValidator(_cookie_name)] = Field(
+        None, description="our cookie's name; without it gslb- and the pool's"
+    )
+    domain: Annotated[str | None, AfterValidator(_domain)] = Field(
+        None, description="whose hosts see our cookie: with it the front door sends a session to its region"
+    )
     ttl: LongTime = Field(3600.0, description="how long a session lasts after its last request")
     failback: Annotated[Any, PlainValidator(_failback), Hint("`never`, `immediate` or `after 10m`")] = Field(
         "never", validate_default=True, description="when a session that had to move goes back to where it began"

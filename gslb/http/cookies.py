@@ -34,6 +34,7 @@ def set_cookie(sticky: Sticky, value: bytes, *, secure: bool) -> bytes:
     """The field line that sets our cookie (RFC 6265bis)."""
     parts = sticky.name.encode(), value, sticky.ttl_s, sticky.same_site.encode()
     line = b"Set-Cookie: %b=%b; Path=/; Max-Age=%d; HttpOnly; SameSite=%b" % parts
+    line += b"; Domain=" + sticky.domain.encode() if sticky.domain else b""
     return line + (b"; Secure\r\n" if secure else b"\r\n")
 
 

@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
+from gslb.balancing.request import Request
 from gslb.errors import HttpError
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
-from gslb.http.heads import HEAD_BYTES_MAX, PLAIN_REQUEST, TARGET_BYTES_MAX, Field, RequestHead, bad, parse_request
+from gslb.http.heads import HEAD_BYTES_MAX, PLAIN_REQUEST, TARGET_BYTES_MAX, RequestHead, bad, parse_request
 from gslb.http.redirects import Answer, Named, Redirects, edge_word
 from gslb.http.replies import WELL_KNOWN, error_reply, word_reply
 from gslb.model import World
@@ -53,6 +55,7 @@ class FrontDoor:
         self.head_s, self.keepalive_s = HEAD_S, KEEPALIVE_S
         self.redirects = Redirects(world, locator, counters)
         self.swap(world, locator, counters)
+        self._wall_clock = time.time  # dates of session cookies, which cross nodes
         self._loop = asyncio.get_running_loop()
         self._sweep()
 
@@ -95,6 +98,7 @@ class FrontDoor:
     def _sweep(self) -> None:
         """Date and deadlines for all requests until the next sweep, and the end of connections past theirs."""
         now = self.clock()
+        self.wall_s = int(self._wall_clock())
         self.date = formatdate(usegmt=True).encode()
         self.ending = b"\r\nDate: " + self.date + b"\r\n\r\n"
         self.head_by, self.keepalive_by = now + self.head_s, now + self.keepalive_s
@@ -220,9 +224,9 @@ class Connection(asyncio.Protocol):
         """The answer to plain requests of this host; None if it is one for the slow way, which says why."""
         named = self.door.redirects.named(host)
         self.host, self.answer = host, None
-        if named is not None:
+        if named is not None and not self.door.redirects.seen_cookies(named.service):
             with contextlib.suppress(HttpError):
-                self.answer = self._find(named, ())
+                self.answer = self._find(named)
         return self.answer
 
     def _slow(self, data: bytes) -> None:
@@ -283,7 +287,7 @@ class Connection(asyncio.Protocol):
                 word = edge_word(door.world, draining=door.draining)
                 return word_reply(word, door.date, close=close, to_head=head.method == b"HEAD")
             raise bad("unknown_host", "no service of this name is configured here", 421)
-        answer = self._find(named, head.specials).next()
+        answer = self._find(named, head, data).next()
         self.lingering = close
         safe = head.method in _SAFE
         door.cells[answer.cell] += 1
@@ -291,14 +295,18 @@ class Connection(asyncio.Protocol):
         ending = b"\r\nConnection: close" + door.ending if close else door.ending
         return (answer.found if safe else answer.kept) + head.target + ending
 
-    def _find(self, named: Named, specials: Sequence[Field]) -> Answer:
+    def _find(self, named: Named, head: RequestHead | None = None, data: bytes = b"") -> Answer:
         """Who asks, and where to send them. Raises HttpError if there is nowhere."""
         door, client = self.door, self.peer
         here: tuple[bytes, ...] = (named.http,)
         if door.trusted and is_trusted(client, door.trusted):
-            client = client_address(specials, client, door.trusted)
+            client = client_address(head.specials if head else (), client, door.trusted)
             here = (named.http, named.https)  # the proxy may have taken TLS off
-        answer = door.redirects.find(named.service, client, door.clock())
+        answer = None
+        if head is not None and door.redirects.seen_cookies(named.service):
+            request = Request(head.method, named.service, head.target, data[: head.end], b"")
+            answer = door.redirects.of_session(named.service, request, door.wall_s)
+        answer = answer or door.redirects.find(named.service, client, door.clock())
         if answer is None:
             raise HttpError("no region of this service has a URL", blame="us", status=503, reason="no_region")
         if answer.place in here or any(each.place in here for each in answer.turns):

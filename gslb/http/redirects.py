@@ -7,10 +7,13 @@ decides); a request then costs a few look-ups. A World that steers otherwise mak
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from gslb.balancing.request import Request
+from gslb.balancing.sessions import home, unseal
 from gslb.model import Address, Client, Decision, Region, World
 from gslb.steering.engine import decide
 from gslb.steering.hashing import client_unit
@@ -109,6 +112,33 @@ class Redirects:
         unit = client_unit(address, family)
         decision = decide(self._services[service], views, Client(unit), None, self._status, now)
         return self._remember(decision, service, class_id, unit)
+
+    def seen_cookies(self, service: str) -> bool:
+        """Whether requests for the service may tell of sessions."""
+        return service in self._plan.session_cookies
+
+    def of_session(self, service: str, request: Request, now: int) -> Answer | None:
+        """The answer for a request that tells of a session; None without one. `now` in Unix seconds."""
+        for cookie in self._plan.session_cookies.get(service, ()):
+            value = request.cookie(cookie.name.encode())
+            session = unseal(value, self._plan.session_secret, cookie.pool) if value else None
+            if session is None or now - session.issued > cookie.ttl_s:
+                continue
+            regions = [region for region in self._services[service].regions if region.url]
+            states = {name: one.state for name, one in self._status.regions.items()}
+            name = home(session, states, regions, cookie.failback_s, now)
+            if name is not None:
+                return self._to(service, next(region for region in regions if region.name == name))
+        return None
+
+    def _to(self, service: str, region: Region) -> Answer:
+        """The answer that is one region, whoever asks."""
+        key = (service, "region", region.name)
+        answer = self._answers.get(key)
+        if answer is None:
+            cell = self._counters.index("gslb_frontdoor_redirects_total", service=service, region=region.name)
+            answer = self._answers[key] = Answer(self, region, cell, math.inf)
+        return answer
 
     def _remember(self, decision: Decision, service: str, class_id: int, unit: int) -> Answer | None:
         if not decision.regions:

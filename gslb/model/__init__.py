@@ -7,7 +7,7 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 
 from __future__ import annotations
 
-from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, Sticky, Timeouts
+from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, SessionCookie, Sticky, Timeouts
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
@@ -32,6 +32,7 @@ __all__ = [
     "Route",
     "Server",
     "Service",
+    "SessionCookie",
     "Sifted",
     "State",
     "Status",

@@ -53,7 +53,8 @@ class Sticky:
     """What keeps a client on its server: see balancing/sticky.py.
 
     `by`: "cookie" (our own, called `name`), or a key as balancing/keys.py reads it, or "learned:NAME", a cookie that
-    servers set. `failback_s`: how long after it has moved a session may go back to where it began.
+    servers set. `failback_s`: how long after it has moved a session may go back to where it began. `domain`: whose
+    hosts see the cookie; "" is the one that was asked alone.
     """
 
     by: str = "cookie"
@@ -61,6 +62,17 @@ class Sticky:
     ttl_s: float = 3600.0
     failback_s: float = math.inf
     same_site: str = "Lax"
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """A pool's session cookie that the front door of a service sees, too."""
+
+    name: str
+    pool: str
+    failback_s: float
+    ttl_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gslb.model.balancing import Balancer
+from gslb.model.balancing import Balancer, SessionCookie
 from gslb.model.places import Region
 from gslb.model.steering import Service, State, Zone
 
@@ -31,6 +31,7 @@ class Plan:
     trusted_proxies: tuple[str, ...] = ()  # of the front door
     balancer: Balancer | None = None
     session_secret: bytes = field(default=b"", repr=False)  # signs session cookies; the same on every node
+    session_cookies: Mapping[str, tuple[SessionCookie, ...]] = field(default_factory=dict)  # by service
     counters: Mapping[str, int] = field(default_factory=dict)  # series name -> slot, see telemetry.py
 
 

@@ -17,10 +17,11 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gslb.balancing.sessions import Session, moved, seal, started
 from gslb.geo.locate import Locator
 from gslb.http import frontdoor
 from gslb.http.frontdoor import FrontDoor
-from gslb.model import Location, Plan, Region, RegionStatus, Service, State, Status, World
+from gslb.model import Location, Plan, Region, RegionStatus, Service, SessionCookie, State, Status, World
 from gslb.steering.policy import POLICIES
 from gslb.telemetry import local_counters
 
@@ -530,3 +531,48 @@ def test_random_bytes_never_raise_and_the_next_good_request_is_served(running, p
     running.exchange(mutated)
     assert running.errors == []
     assert running.exchange(get()).startswith(b"HTTP/1.1 302 Found\r\n")
+
+
+# ---------------------------------------------------------------- sessions
+COOKIE = SessionCookie("gslb-web", "web", 0.0, 3600.0)
+SESSIONS = replace(plan(), session_secret=b"shared", session_cookies={"www.example.com": (COOKIE,)})
+NOW = int(time.time())
+THERE = started(b"i" * 9, "us", b"t" * 6, NOW)
+AWAY = moved(THERE, "eu", b"t" * 6, NOW)
+
+
+def session_of(session: Session, name: str = "gslb-web") -> str:
+    return f"Cookie: a=b; {name}={seal(session, b'shared', 'web').decode()}"
+
+
+def sent_to(door, *fields: str) -> str:
+    [(status, answered)] = parse(door.exchange(get("/x", "www.example.com", *fields)))
+    assert (status, answered["location"].partition("/x")[1]) == (302, "/x")
+    return answered["x-gslb-region"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "us", "expected"),
+    [
+        ((session_of(THERE),), State.UP, "us"),
+        ((session_of(THERE),), State.UNKNOWN, "us"),
+        ((session_of(THERE),), State.DRAINING, "us"),
+        ((session_of(THERE),), State.DOWN, "eu"),
+        ((session_of(AWAY),), State.UP, "us"),  # failback: immediate
+        ((session_of(AWAY),), State.DRAINING, "eu"),
+        ((session_of(THERE, "other"),), State.UP, "eu"),
+        ((session_of(replace(THERE, issued=NOW - 7200)),), State.UP, "eu"),
+        (("Cookie: gslb-web=broken",), State.UP, "eu"),
+        ((), State.UP, "eu"),
+    ],
+)
+def test_where_a_session_is_sent(door, fields, us, expected):
+    door.swap(World(SESSIONS, Status(1, {"eu": RegionStatus(State.UP), "us": RegionStatus(us)})))
+    assert sent_to(door, *fields) == expected
+
+
+def test_sessions_and_others_on_one_connection(door):
+    door.swap(World(SESSIONS, UP))
+    requests = [get("/", "www.example.com", *fields) for fields in [(), (session_of(THERE),)] * 3]
+    found = parse(door.exchange(b"".join(requests)))
+    assert [fields["x-gslb-region"] for _, fields in found] == ["eu", "us"] * 3

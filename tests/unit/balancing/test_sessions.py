@@ -10,6 +10,7 @@ from gslb.balancing.sessions import (
     MOVES_MAX,
     Session,
     expired,
+    home,
     moved,
     rendezvous,
     renewed,
@@ -19,7 +20,7 @@ from gslb.balancing.sessions import (
     tag,
     unseal,
 )
-from gslb.model import Server, Sticky
+from gslb.model import Location, Region, Server, State, Sticky
 
 SECRET = b"s" * 32
 A, B = tag(SECRET, "web", "a"), tag(SECRET, "web", "b")
@@ -121,3 +122,42 @@ def test_failback(failback_s, after):
     else:
         assert returns(gone, sticky, 1_000_100 + after)
         assert after == 0 or not returns(gone, sticky, 1_000_099 + after)
+
+
+# ---------------------------------------------------------------- regions
+REGIONS_OF = tuple(Region(name, Location(0.0, 0.0), (), (), f"http://{name}") for name in ("eu-west", "us-east", "ap"))
+
+
+def placed(session, failback_s=math.inf, now=1_000_200, **states):
+    known = {name.replace("_", "-"): state for name, state in states.items()}
+    return home(session, known, REGIONS_OF, failback_s, now)
+
+
+@pytest.mark.parametrize("state", [State.UP, State.UNKNOWN, State.DRAINING])
+def test_a_session_stays_in_its_region_unless_that_is_down(state):
+    assert placed(NEW, eu_west=state) == "eu-west"
+
+
+def test_a_lost_regions_sessions_go_where_every_front_door_says():
+    found = {placed(started(b"%09d" % i, "eu-west", A, 1_000_000), eu_west=State.DOWN) for i in range(64)}
+    assert found == {"us-east", "ap"}
+    one = placed(NEW, eu_west=State.DOWN)
+    assert placed(NEW, eu_west=State.DOWN) == one
+    other = {"us-east": "ap", "ap": "us-east"}[one]
+    assert placed(NEW, eu_west=State.DOWN, **{one.replace("-", "_"): State.DRAINING}) == other
+
+
+def test_a_region_that_is_no_more_is_lost():
+    assert placed(replace(NEW, region="gone")) in {"eu-west", "us-east", "ap"}
+
+
+def test_with_all_down_there_is_no_home():
+    assert placed(NEW, eu_west=State.DOWN, us_east=State.DOWN, ap=State.DOWN) is None
+
+
+def test_a_moved_session_returns_as_failback_says():
+    gone = moved(NEW, "us-east", B, 1_000_100)
+    assert placed(gone) == "us-east"
+    assert placed(gone, 100.0) == "eu-west"
+    assert placed(gone, 101.0) == "us-east"
+    assert placed(gone, 0.0, eu_west=State.DRAINING) == "us-east"

@@ -8,7 +8,7 @@ from gslb.balancing.routes import Router
 from gslb.config.compile import compile_plan
 from gslb.config.compile_balancer import compile_balancer
 from gslb.health.checks.http import HttpCheck
-from gslb.model import HealthCheck, Retries, Route, Server, Sticky
+from gslb.model import HealthCheck, Retries, Route, Server, SessionCookie, Sticky
 from tests.support.config_files import changed, loaded
 
 
@@ -69,11 +69,11 @@ def test_retries_are_what_the_file_says(tmp_path):
 @pytest.mark.parametrize(
     ("words", "sticky"),
     [
-        ("", Sticky()),
+        ("", Sticky(name="gslb-web")),
         ("by: cookie, name: sid, ttl: 1h, failback: after 10m", Sticky(name="sid", failback_s=600.0)),
-        ("by: client_ip, failback: immediate", Sticky(by="client_ip", failback_s=0.0)),
-        ('by: "learned:JSESSIONID", ttl: 30m, failback: never', Sticky(by="learned:JSESSIONID", ttl_s=1800.0)),
-        ("same_site: None", Sticky(same_site="None")),
+        ("by: client_ip, failback: immediate", Sticky(by="client_ip", name="gslb-web", failback_s=0.0)),
+        ('by: "learned:SID", ttl: 30m, failback: never', Sticky(by="learned:SID", name="gslb-web", ttl_s=1800.0)),
+        ("same_site: None", Sticky(name="gslb-web", same_site="None")),
     ],
 )
 def test_sticky_is_what_the_file_says(tmp_path, words, sticky):
@@ -81,3 +81,22 @@ def test_sticky_is_what_the_file_says(tmp_path, words, sticky):
     pools = balancer(tmp_path, {"west.yaml": text}).pools
     assert [pool.sticky for pool in pools.values()].count(sticky) == 1
     assert all(pool.sticky in (None, sticky) for pool in pools.values())
+
+
+SECRET = {"gslb.yaml": changed("gslb.yaml", "cluster: test", "cluster: test\nsecrets: {cookie: {env: COOKIE}}")}
+
+
+@pytest.mark.parametrize(("domain", "seen"), [("example.com", True), (".Example.COM", True), ("example.net", False)])
+def test_the_front_door_sees_cookies_of_its_domain(tmp_path, domain, seen):
+    words = f"      sticky: {{domain: {domain}, ttl: 30m, failback: after 5m}}\n      retries:"
+    config = loaded(tmp_path, SECRET | {"west.yaml": changed("west.yaml", "      retries:", words)}, COOKIE="x")
+    edge = compile_plan(config, generation=1, region=None, geo=None)
+    expected = {"www.example.com": (SessionCookie("gslb-web", "web", 300.0, 1800.0),)} if seen else {}
+    assert edge.session_cookies == expected
+    assert compile_plan(config, generation=1, region="west", geo=None).session_cookies == {}
+
+
+def test_without_a_domain_it_sees_none(tmp_path):
+    text = changed("west.yaml", "      retries:", "      sticky: {}\n      retries:")
+    config = loaded(tmp_path, {"west.yaml": text})
+    assert compile_plan(config, generation=1, region=None, geo=None).session_cookies == {}

@@ -254,6 +254,11 @@ MISTAKES = [
     (W, "retries:", "sticky: {name: a b}§\n      retries:", "'a b' can't be a cookie's name", "letters, digits"),
     (W, "retries:", "sticky: {failback: soon}§\n      retries:", "'soon' is no failback", "never, immediate, or after"),
     (W, "retries:", "sticky: {same_site: lax}§\n      retries:", "'lax' is not known here", "did you mean 'Lax'"),
+    (W, "retries:", "sticky: {domain: com}§\n      retries:", "'com' is no domain", "at least two labels"),
+    (
+        W, "retries:", "sticky: {domain: example.com}§\n      retries:", "they share no secret",
+        "secrets: {cookie: {file: …}}",
+    ),
     (W, "attempts: 3", "attempts: 0§", "0 is out of bounds", "at least 1"),
     (W, "attempts: 3", "on: [conect]§", "'conect' is nothing to retry on", "connect, reset, timeout"),
     (W, "attempts: 3", "on: [404]§", "404 is nothing to retry on", "statuses from 500 to 599"),
