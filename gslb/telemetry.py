@@ -91,6 +91,7 @@ UPSTREAM_ERRORS = (
     "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "reset", "bad_response", "truncated",
     "status", "total_timeout", "no_server",
 )  # fmt: skip
+LOAD_REPORTS = ("ok", "wrong")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STATES = ("up", "unknown", "draining", "down")
 
@@ -122,6 +123,9 @@ _ALL = (
            ("pool",), each=_pools),
     Metric("gslb_http_hedges_total", "counter", "Requests that were asked of a second server, and those it won.",
            ("pool", "result"), ("sent", "won"), _pools),
+    Metric("gslb_http_load_reports_total", "counter",
+           "Load reports in responses; wrong: with a value, or all of it, that could not be used.",
+           ("pool", "result"), LOAD_REPORTS, _pools),
     Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
            ("pool",), each=_pools, bounds=SECONDS),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),

@@ -68,5 +68,28 @@ class Parsed:
         return core_schema.no_info_before_validator_function(self.parse, handler(source))
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bounds of a duration, as people write them; `whole`: in whole seconds, as in DNS. Stands behind `Duration`."""
+
+    low: str
+    high: str
+    whole: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Checks what the duration's parser gave; only called where pydantic is loaded."""
+        from pydantic_core import core_schema  # noqa: PLC0415 - the core must not load pydantic
+
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def check(self, seconds: float) -> float:
+        """`seconds`, if they are within. Raises ValueError in words for a person."""
+        if not parse_duration(self.low) <= seconds <= parse_duration(self.high):
+            raise ValueError(f"is out of bounds: write a duration from {self.low} to {self.high}")
+        if self.whole and seconds != int(seconds):
+            raise ValueError("is no whole number of seconds: TTLs and SOA timers count seconds: write 1s or more")
+        return seconds
+
+
 Duration = Annotated[float, Parsed(parse_duration, "2s")]
 Share = Annotated[float, Parsed(parse_share, "20%")]

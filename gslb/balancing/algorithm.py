@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any, ClassVar, Protocol
 
+from gslb.balancing.loads import LoadReport
 from gslb.model import Server
 from gslb.registry import Registry
 
@@ -45,8 +46,40 @@ class Picker(Protocol):
         """From now on these are the usable servers; ids are unique and weights at least 1."""
 
 
+class Observer(Picker, Protocol):
+    """A picker that learns from response times: what an algorithm with `observes = True` builds."""
+
+    def observe(self, server_id: str, seconds: float, ok: bool, now: float) -> None:
+        """A try at a server is over and `ended` was called, or is about to be.
+
+        Args:
+            server_id: which; one that this picker doesn't know is ignored.
+            seconds: from giving the request to the server to the end of its response, or to the failure.
+            ok: whether there was a whole response, whatever its status; False for a failed connect, a reset, a
+                timeout or a response that is no HTTP. A try that the client gave up is not told.
+            now: seconds on the clock of `pick`.
+        """
+
+
+class Listener(Picker, Protocol):
+    """A picker that learns from what servers say of their load: what an algorithm with `reports = True` builds."""
+
+    def report(self, server_id: str, load: LoadReport, now: float) -> None:
+        """A server's own word on its load, by a response or by any other way.
+
+        Args:
+            server_id: which; one that this picker doesn't know is ignored.
+            load: what it says.
+            now: when it was heard, in seconds on the clock of `pick`.
+        """
+
+
 class Algorithm(Protocol):
-    """One way to choose a server: a frozen dataclass whose fields are its options (see balancing/algorithms/)."""
+    """One way to choose a server: a frozen dataclass whose fields are its options (see balancing/algorithms/).
+
+    It may have a class attribute `observes = True` (its pickers are Observers) or `reports = True` (Listeners); without
+    them nothing is measured and no response is searched.
+    """
 
     name: ClassVar[str]
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections import OrderedDict
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from typing import cast
 
-from gslb.balancing.algorithm import Picker
+from gslb.balancing.algorithm import Listener, Observer, Picker
+from gslb.balancing.loads import LoadReport
 from gslb.model import Pool, Server, State
 
 
@@ -32,7 +34,13 @@ class PoolState:
 
     A server is usable while it is up or unknown (a balancer that has just started must serve at once) and its weight
     is not 0. `max_connections` holds per worker: the limit of a node is that times its workers.
+
+    `observe` and `report` are the picker's own, as `Observer` and `Listener` say, or None where the algorithm has no
+    use for them; an `update` with another algorithm changes them.
     """
+
+    observe: Callable[[str, float, bool, float], None] | None
+    report: Callable[[str, LoadReport, float], None] | None
 
     def __init__(self, pool: Pool, servers: Mapping[str, State] | None = None) -> None:
         """`servers` as in `Status.servers`: keyed by `pool/server id`, what is absent is up."""
@@ -74,6 +82,9 @@ class PoolState:
             self._picker.update(usable)
         self.pool, self._states = pool, states
         self._all = {server.id: server for server in pool.servers}
+        learns, picker = pool.algorithm, self._picker
+        self.observe = cast("Observer", picker).observe if getattr(learns, "observes", False) else None
+        self.report = cast("Listener", picker).report if getattr(learns, "reports", False) else None
         self._full = {s.id: s for s in usable if 0 < s.max_connections <= self._active.get(s.id, 0)}
         self._free = OrderedDict((s.id, s) for s in usable if s.id not in self._full)
 

@@ -23,11 +23,11 @@ from pydantic.fields import FieldInfo
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.config.problems import bare, fields_of
 from gslb.config.schema import ClusterFile, HealthTimes, RegionFile
-from gslb.config.values import Hint, Span, Unbuilt
+from gslb.config.values import Hint, Unbuilt
 from gslb.health.check import CHECKS
 from gslb.registry import Registry
 from gslb.steering.policy import POLICIES
-from gslb.units import Parsed, format_duration, parse_share
+from gslb.units import Parsed, Span, format_duration, parse_share
 
 PLAIN = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
 ITEM = {"edges": "NAME", "zones": "ZONE", "services": "HOST", "pools": "NAME"}

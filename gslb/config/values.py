@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from gslb.units import Duration, parse_duration
+from gslb.units import Duration, Span
 
 PORT_MAX = 65_535
 WORKERS_MAX = 64
@@ -83,28 +83,6 @@ class Unbuilt:
 
 
 # ---------------------------------------------------------------- durations
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Bounds of a duration, as people write them; `whole`: in whole seconds, as in DNS."""
-
-    low: str
-    high: str
-    whole: bool = False
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Checks what the duration's parser gave."""
-        low_s, high_s = parse_duration(self.low), parse_duration(self.high)
-
-        def check(value: float) -> float:
-            if not low_s <= value <= high_s:
-                raise refusal("is out of bounds", f"write a duration from {self.low} to {self.high}")
-            if self.whole and value != int(value):
-                raise refusal("is no whole number of seconds", "TTLs and SOA timers count seconds: write 1s or more")
-            return value
-
-        return core_schema.no_info_after_validator_function(check, handler(source))
-
-
 ShortTime = Annotated[Duration, Span("10ms", "1h")]
 LongTime = Annotated[Duration, Span("10ms", "1d")]
 Ttl = Annotated[Duration, Span("0s", "7d", whole=True)]

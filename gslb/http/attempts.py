@@ -48,7 +48,7 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered", "pool",
+        "again", "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered", "pool",
         "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class Attempts(Endpoint):
         self.left = 0  # of the request's body still to come: bytes, or CHUNKED
         self.sent = b""  # all of the request, while it may be sent again; b"" once more was sent
         self.started = 0.0
+        self.again = 0, 0.0  # the number of a request that was tried again, and when its last try began
         self.attempt = 0  # a connect that ends under another number is not ours any more
         self.careful = False  # some rule looks at the response's head: no hot path for it
         self.extra = b""  # field lines for that head
@@ -109,12 +110,14 @@ class Attempts(Endpoint):
         upstream.begin(self)
         upstream.write(self.sent)
 
-    def response_done(self, digit: int) -> None:
-        """The response was written to its end, the server's connection has been let go; `digit` starts its status."""
+    def response_done(self, line: bytes) -> None:
+        """The response, whose status line begins `line`, was written to its end; the server's connection is let go."""
         pool, proxy = self.pool, self.proxy
         if pool is not None and self.server is not None:  # always so: for the type checker
             pool.ended(self.server)
-            pool.answered(digit, proxy.clock() - self.started)
+            pool.answered(line[9], proxy.clock() - self.started)
+            if pool.watch is not None:  # one slot read: few pools learn from how requests end
+                pool.watch.answered(self.server, line, self.began)
         self.server = self.upstream = None
         if self.exchange is not None:
             self._over()
@@ -130,6 +133,8 @@ class Attempts(Endpoint):
         out = switch_head(data, head, offered if number == self.number else b"")
         assert self.pool is not None
         self.pool.answered(_INFORMATIONAL, self.proxy.clock() - self.started)
+        if self.pool.watch is not None and self.server is not None:
+            self.pool.watch.answered(self.server, data, self.began)
         self.proxy.sent += len(out)
         self.write(out)
         self.sent = b""
@@ -209,11 +214,17 @@ class Attempts(Endpoint):
         """
         upstream, self.upstream = self.upstream, None
         if self.rival is not None:  # it may still answer
-            self._ended()
+            self._ended("upstream_closed")
         elif stale and self.repeatable and self.pool and upstream:
             self._connect(self.pool, upstream.link)
         elif not self._try_again("reset", "upstream_closed"):
             self.fail("upstream_closed")
+
+    @property
+    def began(self) -> float:
+        """When the current try began."""
+        number, began = self.again
+        return began if number == self.number else self.started
 
     def connect_failed(self, error: HttpError) -> None:
         """The server could not be reached; nothing was sent, so another may be tried."""
@@ -242,7 +253,7 @@ class Attempts(Endpoint):
         if status not in retries.statuses:
             return False
         if self.rival is not None:  # it may have a better one
-            self._ended()
+            self._ended("refused_status")
         elif not self._try_again("status", "refused_status"):
             return False
         if self.upstream is not None:
@@ -267,9 +278,9 @@ class Attempts(Endpoint):
             exchange = self.exchange = Exchange(pool.state.pool.retries, deadline, server)
         if not exchange.may(kind, self.repeatable, pool.budget, pool.active, now):
             if kind != "status":  # that response goes to the client
-                self._ended()
+                self._ended(reason)
             return False
-        self._ended()
+        self._ended(reason)
         pool.failed(COUNTED[reason])
         pool.cells[pool.retries] += 1
         self.phase = CONNECTING
@@ -287,7 +298,9 @@ class Attempts(Endpoint):
         pool, exchange = self.pool, self.exchange
         assert pool is not None
         assert exchange is not None
-        server = exchange.next(pool.state, self.key, self.proxy.clock())
+        now = self.proxy.clock()
+        server = exchange.next(pool.state, self.key, now)
+        self.again = self.number, now
         if server is None:
             self.fail(reason)
         else:
@@ -298,7 +311,7 @@ class Attempts(Endpoint):
     def upstream_failed(self, error: HttpError) -> None:
         """The server's response is no HTTP."""
         self.upstream = None
-        self._ended()
+        self._ended(error.reason)
         self.fail(error.reason)
 
     def response_started(self) -> None:
@@ -313,7 +326,7 @@ class Attempts(Endpoint):
         self.upstream = None
         if self.pool is not None:
             self.pool.failed("truncated")
-        self._ended()
+        self._ended("truncated")
         self.abort(reset=self.minor == 0)
 
     def _over(self) -> None:
@@ -329,17 +342,20 @@ class Attempts(Endpoint):
             self.rival.cancel()
             self.rival = None
 
-    def _ended(self) -> None:
-        """Frees the place at the server."""
-        if self.server is not None and self.pool is not None:
-            self.pool.ended(self.server)
+    def _ended(self, reason: str = "") -> None:
+        """Frees the place at the server; `reason` as in `replies.ERRORS` if the server is to blame."""
+        pool, server = self.pool, self.server
+        if server is not None and pool is not None:
+            pool.ended(server)
+            if pool.watch is not None:
+                pool.watch.ended(server, reason, self.began)
             self.server = None
 
-    def give_up(self) -> None:
-        """Lets go of the server in the middle of whatever it was doing."""
+    def give_up(self, reason: str = "") -> None:
+        """Lets go of the server in the middle of whatever it was doing; `reason` as for `_ended`."""
         self.attempt += 1
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
-        self._ended()
+        self._ended(reason)
         self._over()

@@ -228,13 +228,15 @@ class Client(Dispatch):
         elif phase in (CONNECTING, WAITING):
             self.late()
         else:
-            self.give_up()
+            stalled = phase == STREAMING and not self.write_paused and not self.left  # by the server, not the client
+            self.give_up("idle_timeout" if stalled else "")
             self.abort()
 
     def expire_whole(self) -> None:
         """The request has taken longer than `timeouts.total` (called by the proxy's sweep)."""
-        self.give_up()
-        if self.phase in (CONNECTING, WAITING):
+        waiting = self.phase in (CONNECTING, WAITING)
+        self.give_up("total_timeout" if waiting else "")
+        if waiting:
             self.fail("total_timeout")
         else:
             self.abort()

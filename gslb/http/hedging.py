@@ -80,7 +80,7 @@ class Rival:
     """The second server of a hedged request. To its connection it is a client until a byte comes."""
 
     __slots__ = (
-        "attempt", "client", "closing", "left", "method", "phase", "pool", "proxy", "server", "upstream",
+        "attempt", "began", "client", "closing", "left", "method", "phase", "pool", "proxy", "server", "upstream",
     )  # fmt: skip
 
     def __init__(self, client: Attempts, pool: PoolLinks, server: Server) -> None:
@@ -88,6 +88,7 @@ class Rival:
         self.proxy, self.method = client.proxy, client.method
         self.closing = True  # nothing of its response takes the hot path before `wins`
         self.left = self.attempt = 0
+        self.began = self.proxy.clock()
         self.phase = CONNECTING
         self.upstream: Upstream | None = None
         pool.started(server)
@@ -113,6 +114,9 @@ class Rival:
             client.upstream.abort()
         if client.server is not None:
             self.pool.ended(client.server)
+            if self.pool.watch is not None:
+                self.pool.watch.ended(client.server, "", client.began)
+        client.again = client.number, self.began
         self.pool.cells[self.pool.hedges_won] += 1
         client.rival = None
         client.server, client.upstream = self.server, upstream
@@ -126,13 +130,19 @@ class Rival:
         self.attempt += 1
         if self.upstream is not None:
             self.upstream.abort()
-        self.pool.ended(self.server)
+        self._ended("")
 
-    def _fails(self, reason: str) -> None:
+    def _ended(self, reason: str) -> None:
+        """Frees the place at the server; `reason` if the server is to blame."""
+        self.pool.ended(self.server)
+        if self.pool.watch is not None:
+            self.pool.watch.ended(self.server, reason, self.began)
+
+    def _fails(self, reason: str, counted: str) -> None:
         """It came to nothing; if the first server did too, the request has failed."""
         self.phase = CLOSED
-        self.pool.ended(self.server)
-        self.pool.failed(reason)
+        self._ended(reason)
+        self.pool.failed(counted)
         client = self.client
         client.rival = None
         if client.server is None:
@@ -140,13 +150,12 @@ class Rival:
 
     def connect_failed(self, error: HttpError) -> None:
         """See Attempts."""
-        del error
-        self._fails("connect")
+        self._fails(error.reason, "connect")
 
     def upstream_lost(self, stale: bool) -> None:
         """See Attempts."""
         del stale
-        self._fails("reset")
+        self._fails("upstream_closed", "reset")
 
     def hold_for_server(self) -> None:
         """Its request has no body that could wait."""

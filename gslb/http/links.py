@@ -7,7 +7,7 @@ its connections use them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gslb.balancing.exchange import Budget
@@ -15,7 +15,8 @@ from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.http.hedging import Hedges
-from gslb.telemetry import CLASSES, SECONDS, UPSTREAM_ERRORS, Counters
+from gslb.http.watching import Watch
+from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Counters
 
 if TYPE_CHECKING:
     from gslb.http.upstream import Upstream
@@ -29,10 +30,11 @@ MICROSECONDS = 1_000_000
 class Link:
     """The connections of one worker to one server's address. A Link outlives Worlds as long as its server does."""
 
-    __slots__ = ("host", "idle", "open", "port", "retired")
+    __slots__ = ("host", "idle", "open", "port", "reports", "retired")
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
+    def __init__(self, host: str, port: int, reports: bool) -> None:
+        """`reports`: its connections look for load reports (upstream.ReportingUpstream)."""
+        self.host, self.port, self.reports = host, port, reports
         self.idle: list[Upstream] = []  # last used last: taking the last keeps few connections warm
         self.open = 0  # idle, busy and connecting
         self.retired = False
@@ -61,25 +63,9 @@ class PoolLinks:
     """One pool: which server is next, the connections to each, and its counters."""
 
     __slots__ = (
-        "active",
-        "budget",
-        "cells",
-        "classes",
-        "connects",
-        "ended",
-        "errors",
-        "hedges",
-        "hedges_sent",
-        "hedges_won",
-        "key",
-        "links",
-        "pick",
-        "retries",
-        "seconds",
-        "started",
-        "state",
-        "sticking",
-        "try_by",
+        "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
+        "hedges_won", "key", "links", "pick", "report", "reported", "retries", "seconds", "started", "state",
+        "sticking", "try_by", "watch",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
@@ -91,11 +77,13 @@ class PoolLinks:
         self.hedges: Hedges | None = None
         self.sticking: CookieSticking | KeySticking | None = None
         self.try_by = 0.0  # the deadline of a try that starts now; set by the proxy's sweep
+        self.watch: Watch | None = None  # hears how each request ends, where that decides anything
         self.key: Key | None = None  # what the algorithm hashes of a request, if it looks at any
         self.count_into(counters)
 
     def update(
-        self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters, plan: Plan
+        self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters, plan: Plan,
+        clock: Callable[[], float],
     ) -> None:
         """Takes a new Plan's pool."""
         self.state.update(pool, servers)
@@ -106,6 +94,8 @@ class PoolLinks:
         elif self.hedges is None:
             self.hedges = Hedges(self)
         self._stick(pool, plan)
+        self.report = self.state.report
+        self.watch = Watch(self.state.observe, clock) if self.state.observe is not None else None
         text = getattr(pool.algorithm, "key", None)
         self.key = parse_key(text) if text is not None else None
         self.count_into(counters)
@@ -134,6 +124,9 @@ class PoolLinks:
         self.errors = {
             reason: counters.index("gslb_http_upstream_errors_total", pool=name, reason=reason)
             for reason in UPSTREAM_ERRORS
+        }
+        self.reported = {
+            result: counters.index("gslb_http_load_reports_total", pool=name, result=result) for result in LOAD_REPORTS
         }
         self.retries = counters.index("gslb_http_retries_total", pool=name)
         self.hedges_sent = counters.index("gslb_http_hedges_total", pool=name, result="sent")

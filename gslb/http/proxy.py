@@ -26,7 +26,7 @@ from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_addres
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
 from gslb.http.replies import region_word
-from gslb.http.upstream import CLOSED, Upstream
+from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
 from gslb.model import Balancer, Plan, Pool, Status, World
 from gslb.telemetry import CODES, Counters
 
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from gslb.http.attempts import Attempts
     from gslb.model import State
+
+Address = tuple[str, int, bool]  # host, port, whether load reports are looked for
 
 CLIENTS_MAX = 65_536
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
@@ -57,7 +59,7 @@ class Proxy:
         self.draining = False
         self.number = 0  # of the last request; with the prefix it is the request's id
         self.id_prefix = os.urandom(6).hex().encode() + b"-"
-        self._links: dict[tuple[str, int], Link] = {}
+        self._links: dict[Address, Link] = {}
         self._connects: set[asyncio.Task[None]] = set()
         self._world = World(plan, Status())
         self.swap(self._world)
@@ -85,7 +87,7 @@ class Proxy:
         self.default_host = region.authority.encode() if region is not None else b"localhost"
         self.upgrades = frozenset(token.encode() for token in balancer.upgrades)
         self._trusted = parse_networks(balancer.trusted_proxies)
-        links: dict[tuple[str, int], Link] = {}
+        links: dict[Address, Link] = {}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
             pools[name] = self._pool(pool, servers, links, plan)
@@ -97,17 +99,20 @@ class Proxy:
         self.find = Router(balancer.routes, ways).find
         self._tick()
 
-    def _pool(
-        self, pool: Pool, servers: Mapping[str, State], links: dict[tuple[str, int], Link], plan: Plan
-    ) -> PoolLinks:
-        """The pool as it was, brought up to date, or a new one. Pools that share a server share its connections."""
+    def _pool(self, pool: Pool, servers: Mapping[str, State], links: dict[Address, Link], plan: Plan) -> PoolLinks:
+        """The pool as it was, brought up to date, or a new one.
+
+        Pools that share a server share its connections, if all or none of them look for load reports.
+        """
+        reports = bool(getattr(pool.algorithm, "reports", False))
         for server in pool.servers:
-            address = (server.host, server.port)
+            address = (server.host, server.port, reports)
             if address not in links:
                 links[address] = self._links.get(address) or Link(*address)
         counters = Counters(self._cells, plan.counters or self._slots)
         known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
-        known.update(pool, servers, {one.id: links[one.host, one.port] for one in pool.servers}, counters, plan)
+        addresses = {one.id: links[one.host, one.port, reports] for one in pool.servers}
+        known.update(pool, servers, addresses, counters, plan, self.clock)
         return known
 
     def _count_into(self, counters: Counters) -> None:
@@ -176,7 +181,7 @@ class Proxy:
         task.add_done_callback(self._connects.discard)
 
     async def _connect(self, link: Link, client: Attempts, attempt: int) -> None:
-        upstream = Upstream(link)
+        upstream = ReportingUpstream(link) if link.reports else Upstream(link)
         reason = ""
         try:
             async with asyncio.timeout(self.balancer.timeouts.connect_s):

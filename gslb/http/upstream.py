@@ -7,8 +7,10 @@ and its clients call this module.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, cast
 
+from gslb.balancing.loads import FIELD, parse_report
 from gslb.errors import HttpError
 from gslb.http.chunked import ChunkedBody
 from gslb.http.endpoint import WRITE_BUFFER_HIGH_BYTES
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from gslb.http.links import Link
 
 INTERIM_RESPONSES_MAX = 16
+STATUS_ENDS = len("HTTP/1.1 200")
+_REPORT_LINE = re.compile(rb"\r\n(?i:" + FIELD + rb"):([^\r\n]*)(?=\r\n)")
 
 # Phases of a connection to a server. IDLE -> WAITING -> (HEAD ->) (BODY ->) IDLE, and CLOSED from any.
 IDLE, WAITING, HEAD, BODY, CLOSED = range(5)
@@ -31,7 +35,7 @@ class Upstream(asyncio.Protocol):
     """One connection to a server; serves one client's request at a time."""
 
     __slots__ = (
-        "buffer", "chunks", "client", "digit", "fresh", "idle_until", "interims", "keep", "left", "link", "made",
+        "buffer", "chunks", "client", "fresh", "idle_until", "interims", "keep", "left", "line", "link", "made",
         "paused", "phase", "rechunk", "touched", "transport", "write",
     )  # fmt: skip
 
@@ -45,7 +49,7 @@ class Upstream(asyncio.Protocol):
         self.left = 0  # of the response body: bytes, CHUNKED or UNTIL_CLOSE
         self.rechunk = False  # a close-delimited body is chunked for the client
         self.keep = True
-        self.digit = 0  # the first of the response's status
+        self.line = b""  # how the response's status line begins: "HTTP/1.1 200"
         self.fresh = True  # no request was answered on it yet
         self.touched = False  # a byte came since the request was sent
         self.paused = False
@@ -74,7 +78,7 @@ class Upstream(asyncio.Protocol):
             if self.left == UNTIL_CLOSE and exc is None:
                 if self.rechunk:
                     client.write(b"0\r\n\r\n")
-                client.response_done(self.digit)
+                client.response_done(self.line)
             else:
                 client.response_truncated()
         else:
@@ -154,7 +158,7 @@ class Upstream(asyncio.Protocol):
         if self.paused:
             self.resume()
         self.link.keep(self, proxy.idle_by)
-        client.response_done(data[9])
+        client.response_done(data)
 
     # ------------------------------------------------------------ everything that is not plain
     def _data_slow(self, data: bytes) -> None:
@@ -216,7 +220,7 @@ class Upstream(asyncio.Protocol):
             client.closing = True
         if client.left:
             client.closing = True  # it answered before the request was whole: the rest is not worth reading
-        self.digit = data[9]
+        self.line = data[:STATUS_ENDS]
         out = response_head(data, head, framed, client.closing, client.proxy.date)
         if client.careful:
             client.learn(out)
@@ -230,7 +234,7 @@ class Upstream(asyncio.Protocol):
         """A plain head whose body is not, or not exactly, in the same buffer."""
         proxy = client.proxy
         proxy.sent += end
-        self.digit = data[9]
+        self.line = data[:STATUS_ENDS]
         client.write(data[:end])
         self._start_body(client, length, data[end:])
 
@@ -289,4 +293,39 @@ class Upstream(asyncio.Protocol):
             self.link.keep(self, client.proxy.idle_by)
         else:
             self.abort()
-        client.response_done(self.digit)
+        client.response_done(self.line)
+
+
+class ReportingUpstream(Upstream):
+    """A connection to a server of a pool whose algorithm learns from load reports (`resource`).
+
+    A class of its own, so that the other pools' responses are not searched. Which it is, is the Link's to say.
+    """
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """As Upstream, but a response with a report in its head takes the slow way."""
+        if self.phase == WAITING and _REPORT_LINE.search(data) is not None:
+            self._data_slow(data)
+        else:
+            super().data_received(data)
+
+    def _final(self, client: Attempts, data: bytes, head: ResponseHead) -> None:
+        """Takes the report out of the head: it is for us, not for the client."""
+        found = _REPORT_LINE.findall(data, 0, head.end)
+        if found:
+            self._report(client, found[0])
+            data = _REPORT_LINE.sub(b"", data[: head.end]) + data[head.end :]
+            head = parse_response(data) or head  # never None: it was whole before
+        super()._final(client, data, head)
+
+    def _report(self, client: Attempts, value: bytes) -> None:
+        """Tells the algorithm what the server says; of several fields the first counts."""
+        pool, server = client.pool, client.server
+        if pool is None or server is None or pool.report is None:  # a new plan may have another algorithm
+            return
+        load, wrong = parse_report(value)
+        pool.cells[pool.reported["wrong" if wrong else "ok"]] += 1
+        if load is not None:
+            pool.report(server.id, load, client.proxy.clock())

@@ -1,9 +1,11 @@
+from typing import Annotated
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from gslb.units import DURATION_MAX_S, Duration, Share, format_duration, parse_duration, parse_share
+from gslb.units import DURATION_MAX_S, Duration, Share, Span, format_duration, parse_duration, parse_share
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,17 @@ def test_pydantic_takes_the_words_and_gives_floats():
 def test_pydantic_refuses_what_has_no_unit(words):
     with pytest.raises(ValidationError, match="is not a"):
         Options.model_validate(words)
+
+
+class Bounded(BaseModel):
+    wait: Annotated[Duration, Span("1s", "1m", whole=True)] = 5.0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("500ms", "write a duration from 1s to 1m"), ("61s", "from 1s to 1m"), ("1500ms", "no whole number"), (2, "is not a")],
+)
+def test_pydantic_refuses_what_is_out_of_a_span(value, words):
+    with pytest.raises(ValidationError, match=words):
+        Bounded.model_validate({"wait": value})
+    assert Bounded.model_validate({"wait": "1m"}).wait == 60.0
