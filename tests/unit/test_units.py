@@ -69,7 +69,12 @@ class Bounded(BaseModel):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [("500ms", "write a duration from 1s to 1m"), ("61s", "from 1s to 1m"), ("1500ms", "no whole number"), (2, "is not a")],
+    [
+        ("500ms", "write a duration from 1s to 1m"),
+        ("61s", "from 1s to 1m"),
+        ("1500ms", "no whole number"),
+        (2, "is not a"),
+    ],
 )
 def test_pydantic_refuses_what_is_out_of_a_span(value, words):
     with pytest.raises(ValidationError, match=words):

@@ -9,9 +9,10 @@ Three things keep that from going wrong; each is a bug of its own elsewhere:
   reply. One that joins later starts at the median of the others.
 - Silence is no good news: a cost falls with time only while nothing is under way, or a server that hangs would look
   better and better.
-- A server that got no request for two decays is given one, whatever it costs, and a sample after so long a time
-  replaces the cost: one slow reply, such as the first with its connection to make, must not starve a server that is as
-  good as the others.
+- A server that got no request for two decays is given one, whatever it costs, and its cost is forgotten: it is that of
+  a server without a sample until the reply. Where a trickle of requests keeps it from that, a peak is forgotten after
+  two decays all the same. One slow reply, such as the first with its connection to make, must not starve a server that
+  is as good as the others.
 
 A try that failed counts as `penalty`, or as the time that it took if that was more.
 """
@@ -31,13 +32,13 @@ from gslb.units import Duration, Span
 
 CHOICES = 2
 DRAWS_MAX = 8  # since the same server may come again, or may be in `skip`
-STALE_DECAYS = 2.0  # without a request for so many decays a server is given one
+STALE_DECAYS = 2.0  # without a request for so many decays a server is given one; a peak is remembered as long
 
 
 class _Known:
     """What is known of a usable server; times in seconds on the picker's clock."""
 
-    __slots__ = ("cost", "pending", "picked", "sampled", "server")
+    __slots__ = ("cost", "peaked", "pending", "picked", "sampled", "server")
 
     def __init__(self, server: Server, pending: int, cost: float | None) -> None:
         self.server = server
@@ -45,6 +46,7 @@ class _Known:
         self.cost = cost  # seconds; None before there was a sample to know it by
         self.picked = -math.inf
         self.sampled = -math.inf
+        self.peaked = -math.inf  # the sample that `cost` comes down from
 
 
 class PeakEwmaPicker:
@@ -114,6 +116,8 @@ class PeakEwmaPicker:
         known = self._known.get(server_id)
         if known is not None:
             known.pending = pending
+            if self._now - known.picked > self._stale_s:
+                known.cost = None
             known.picked = self._now
 
     def ended(self, server: Server) -> None:
@@ -136,11 +140,10 @@ class PeakEwmaPicker:
         if known is None:
             return
         sample = seconds if ok else max(seconds, self._penalty_s)
-        age = now - known.sampled
-        if known.cost is None or sample >= known.cost or age > self._stale_s:
-            known.cost = sample
+        if known.cost is None or sample >= known.cost or now - known.peaked > self._stale_s:
+            known.cost, known.peaked = sample, now
         else:
-            share = math.exp(-age / self._decay_s)
+            share = math.exp((known.sampled - now) / self._decay_s)
             known.cost = known.cost * share + sample * (1.0 - share)
         known.sampled = now
 
@@ -158,7 +161,8 @@ class PeakEwmaPicker:
             known = before.get(server.id)
             if known is None:
                 known = _Known(server, self._pending.get(server.id, 0), usual)
-                known.sampled = self._now
+                if usual is not None:
+                    known.picked = known.sampled = known.peaked = self._now
             known.server = server
             self._known[server.id] = known
             self._order.append(known)
