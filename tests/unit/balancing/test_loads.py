@@ -9,11 +9,15 @@ from hypothesis import strategies as st
 from gslb.balancing.loads import ENTRIES_MAX, REPORT_BYTES_MAX, LoadReport, parse_report
 
 WHOLE = LoadReport(cpu=0.3, memory=0.8, application=0.5, rate=120.5, errors=2.0)
-
-
 TEXT = b"cpu_utilization=0.3, mem_utilization=0.8, application_utilization=0.5, rps_fractional=120.5, eps=2"
-JSON = {"cpu_utilization": 0.3, "mem_utilization": 0.8, "application_utilization": 0.5, "rps_fractional": 120.5, "eps": 2}
-CAMELS = {"cpuUtilization": 0.3, "memUtilization": 0.8, "applicationUtilization": 0.5, "rpsFractional": "120.5", "eps": 2}
+JSON = {name: float(number) for name, number in (entry.split("=") for entry in TEXT.decode().split(", "))}
+CAMELS = {
+    "cpuUtilization": 0.3,
+    "memUtilization": 0.8,
+    "applicationUtilization": 0.5,
+    "rpsFractional": "120.5",
+    "eps": 2,
+}
 
 
 @pytest.mark.parametrize(

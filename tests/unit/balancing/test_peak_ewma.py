@@ -117,6 +117,34 @@ def test_a_server_that_hangs_does_not_look_better_and_better():
     assert got["s0"] <= 2 + 200 / 20 + 3
 
 
+def test_silence_while_requests_wait_is_no_good_news():
+    hangs_from = 110.0
+
+    def takes(server_id, now, count):
+        return (math.inf if server_id == "s0" and now > hangs_from else 0.02), True
+
+    pool = Pool(servers(1, 1, 1), takes)
+    pool.run(10, 400)
+    assert pool.run(18, 400)["s0"] < 15  # as many under way as the others have at a time, and no more
+
+
+def test_an_idle_server_is_given_another_chance_by_and_by():
+    pool = servers(1, 1)
+    picker = PeakEwma(decay=10.0).build(pool)
+
+    def picked(now):
+        return Counter(picker.pick(None, now, ()).id for _ in range(200))
+
+    picker.pick(None, 0.0, ())
+    for server, seconds in zip(pool, (0.06, 0.02), strict=True):
+        picker.started(server)
+        picker.ended(server)
+        picker.observe(server.id, seconds, True, 0.0)
+    assert picked(9.0)["s1"] > 180
+    picker.observe("s1", 0.02, True, 12.0)
+    assert picked(12.0)["s0"] > 180  # 0.06 / e^1.2 < 0.02, well before two decays
+
+
 def test_a_server_that_fails_at_once_is_no_fast_one():
     pool = Pool(servers(1, 1, 1), lambda server_id, now, count: (0.001, server_id != "s0"))
     got = pool.run(100, 50)

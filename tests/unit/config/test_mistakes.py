@@ -231,6 +231,18 @@ MISTAKES = [
         W, "algorithm: least_connections", "§algorithm: {least_connections: {slow: 1}}", "unknown key 'slow'",
         "there are none",
     ),
+    (
+        W, "algorithm: least_connections", "§algorithm: {peak_ewma: {decay: 10}}", "10 is not a duration",
+        "write a number with its unit",
+    ),
+    (
+        W, "algorithm: least_connections", "§algorithm: {peak_ewma: {decay: 1h}}", "is out of bounds",
+        "write a duration from 100ms to 10m",
+    ),
+    (
+        W, "algorithm: least_connections", "§algorithm: {power_of_two: {choices: 9}}", "9 is out of bounds",
+        "at most 8",
+    ),
     (W, "id: web-2", "id: web-1§", "the server id 'web-1' is there twice", "line 20"),
     (W, "port: 9001", "port: 8101§", "web-1 is this balancer itself", "a server behind it"),
     (W, "port: 9001", "port: 90010§", "90010 is out of bounds", "at most 65535"),
