@@ -23,12 +23,11 @@ from gslb.config.values import (
     ServerHost,
     ServerId,
     ShortTime,
-    Span,
     Unbuilt,
     refusal,
 )
 from gslb.health.check import CHECKS
-from gslb.units import Duration, Share, parse_duration
+from gslb.units import Duration, Share, Span, parse_duration
 
 SERVERS_MAX = 100_000
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII).fullmatch

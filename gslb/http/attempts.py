@@ -48,8 +48,8 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "again", "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered", "pool",
-        "rival", "sent", "server", "started", "upstream",
+        "again", "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered",
+        "pool", "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy) -> None:

@@ -1,6 +1,6 @@
 """How requests end, told to whom it teaches something: an algorithm that goes by response times.
 
-A `Watch` is a pool's part (`PoolLinks.watch`, None for all other pools). Attempts and hedges tell it how each try ended.
+A `Watch` is a pool's part (`PoolLinks.watch`, None for all other pools). Attempts and hedges tell it how each try ends.
 """
 
 from __future__ import annotations

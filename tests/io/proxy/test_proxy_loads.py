@@ -174,7 +174,7 @@ async def test_a_new_plan_listens_or_stops_listening(start, backend):
     ):
         running.proxy.swap(World(plan_of(pool, generation=generation), Status()))
         links = running.proxy.pools["web"]
-        assert (links.observe is not None, links.report is not None) == (generation == 4, generation == 3)
+        assert (links.watch is not None, links.report is not None) == (generation == 4, generation == 3)
         for _ in range(2):
             writer.write(GET)
             _, fields, body = await one_response(reader)
