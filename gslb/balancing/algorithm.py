@@ -7,7 +7,7 @@ that configuration, metrics and docs use. Configuration reads the registry; `poo
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from gslb.balancing.loads import LoadReport
 from gslb.model import Server
@@ -72,6 +72,14 @@ class Listener(Picker, Protocol):
             load: what it says.
             now: when it was heard, in seconds on the clock of `pick`.
         """
+
+
+@runtime_checkable
+class Placing(Protocol):
+    """A Picker that also wants to know the servers that are not usable just now: where they are is kept for them."""
+
+    def place(self, servers: tuple[Server, ...]) -> None:
+        """All servers of the pool with a weight, in the order of the configuration; `update` follows at once."""
 
 
 class Algorithm(Protocol):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import cast
 
-from gslb.balancing.algorithm import Listener, Observer, Picker
+from gslb.balancing.algorithm import Listener, Observer, Picker, Placing
 from gslb.balancing.loads import LoadReport
 from gslb.model import Pool, Server, State
 
@@ -68,18 +68,20 @@ class PoolState:
             self._apply(pool, states)
 
     def _apply(self, pool: Pool, states: Mapping[str, State]) -> None:
+        weighty = tuple(server for server in pool.servers if server.weight > 0)
         usable = tuple(
-            server
-            for server in pool.servers
-            if server.weight > 0 and states.get(server.id, State.UP) in (State.UP, State.UNKNOWN)
+            server for server in weighty if states.get(server.id, State.UP) in (State.UP, State.UNKNOWN)
         )
-        if pool.algorithm != self.pool.algorithm:
-            self._picker = pool.algorithm.build(usable)
+        changed = pool.algorithm != self.pool.algorithm
+        if changed:
+            self._picker = pool.algorithm.build(())
+        if isinstance(self._picker, Placing):
+            self._picker.place(weighty)
+        self._picker.update(usable)
+        if changed:
             for server in pool.servers:
                 for _ in range(self._active.get(server.id, 0)):
                     self._picker.started(server)
-        else:
-            self._picker.update(usable)
         self.pool, self._states = pool, states
         self._all = {server.id: server for server in pool.servers}
         learns, picker = pool.algorithm, self._picker

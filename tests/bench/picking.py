@@ -2,7 +2,7 @@
 
 `pick` is the figure with the bar; `turn` is a pick with its started and ended, which is where an algorithm may hide
 its work. The clock is read around every pick and its own cost taken off; of ROUNDS rounds the least disturbed
-counts, of several weightings the dearest.
+counts, of several weightings the dearest. Where the algorithm goes by a key, every pick has another client's address.
 """
 
 from __future__ import annotations
@@ -29,12 +29,20 @@ class Cost:
     turn_us: float
 
 
-def _round(pool: PoolState, running: deque[Server], number: int) -> Cost:
+def _keys(algorithm: str, number: int) -> list[bytes | None]:
+    """What the proxy would pass for PICKS requests: addresses no two of which are alike, or nothing."""
+    if not hasattr(ALGORITHMS.get(algorithm), "key"):
+        return [None] * PICKS
+    spread = (each * 0x9E3779B1 & 0xFFFFFFFF for each in range(number, number + PICKS))
+    return [b"%d.%d.%d.%d" % tuple(each.to_bytes(4)) for each in spread]
+
+
+def _round(pool: PoolState, running: deque[Server], keys: list[bytes | None]) -> Cost:
     clock = time.perf_counter_ns
     reading = -max(clock() - clock() for _ in range(1000))  # the cheapest pair of readings
     picking = 0
     begin = clock()
-    for key in range(number, number + PICKS):
+    for key in keys:
         before = clock()
         server = pool.pick(key, 0.0)
         picking += clock() - before
@@ -49,10 +57,12 @@ def _round(pool: PoolState, running: deque[Server], number: int) -> Cost:
 
 def measure(algorithm: str, count: int, weights: tuple[int, ...]) -> Cost:
     """An algorithm with its default options over `count` servers whose weights repeat `weights`."""
-    servers = tuple(Server(f"s{n}", "127.0.0.1", 1024, weights[n % len(weights)]) for n in range(count))
+    servers = tuple(
+        Server(f"s{n}", f"10.0.{n >> 8}.{n & 255}", 1024, weights[n % len(weights)]) for n in range(count)
+    )
     pool = PoolState(Pool("bench", servers, ALGORITHMS.get(algorithm)()))
     running: deque[Server] = deque()
-    rounds = [_round(pool, running, number * PICKS) for number in range(ROUNDS)]
+    rounds = [_round(pool, running, _keys(algorithm, number * PICKS)) for number in range(ROUNDS)]
     return min(rounds, key=lambda cost: cost.turn_us)
 
 
