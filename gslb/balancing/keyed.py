@@ -7,7 +7,7 @@ leads; only they use this module.
 
 Bounded loads: a server has room while its requests < c · (all requests + 1) · weight / Σ weight (Mirrokni, Thorup,
 Zadimoghaddam: Consistent Hashing with Bounded Loads, SODA 2018). Requests and weights are those of the usable servers,
-in this worker.
+in this worker. With fewer requests than servers that is one request a server: a key that comes twice at once goes to two.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Container
 from itertools import accumulate
+from math import inf
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -101,23 +102,39 @@ class KeyedPicker:
         return self._pick_beyond(text, at, skip)
 
     def _pick_beyond(self, key: bytes, at: int, skip: Container[str]) -> Server | None:
-        """The first with room on the way of `key`; else the least loaded seen; else any, by the key's hash."""
-        live, least, found = self._live, 0.0, None
-        for _ in range(PICK_TRIES_MAX - 1):
+        """The first with room on the way of `key`; else another with room; else any, by the key's hash."""
+        live, crowded = self._live, False
+        for _ in range(PICK_TRIES_MAX):
             server = live[self._place(at)]
             if server is not None and server.id not in skip:
                 if not self._factor or self._has_room(server):
                     return server
-                load = self._active[server.id] / server.weight
-                if found is None or load < least:
-                    least, found = load, server
+                crowded = True
             at = self._again(at, key)
-        if found is None:
-            found = self._at((at * _GOLDEN) & _MASK)
-        return found if found.id not in skip else None
+        if crowded:
+            return self._pick_roomy(skip)
+        server = self._at((at * _GOLDEN) & _MASK)
+        return server if server.id not in skip else None
+
+    def _pick_roomy(self, skip: Container[str]) -> Server | None:
+        """The next in turn with room, else the least loaded of those: a hot key's own way is full.
+
+        At least 1 - 1/c of the weight has room at any time, so one of PICK_TRIES_MAX does all but always.
+        """
+        least, found = inf, None
+        for _ in range(PICK_TRIES_MAX):
+            server = self._in_turn(skip)
+            if server is None:
+                break
+            if self._has_room(server):
+                return server
+            load = self._active[server.id] / server.weight
+            if load < least:
+                least, found = load, server
+        return found
 
     def _in_turn(self, skip: Container[str]) -> Server | None:
-        """The server for a request without a key."""
+        """The next server of those outside `skip`, by weight in an even order."""
         for _ in range(PICK_TRIES_MAX):
             self._turn = (self._turn + _GOLDEN) & _MASK
             server = self._at(self._turn)
