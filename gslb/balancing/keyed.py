@@ -7,11 +7,12 @@ leads; only they use this module.
 
 Bounded loads: a server has room while its requests < c · (all requests + 1) · weight / Σ weight (Mirrokni, Thorup,
 Zadimoghaddam: Consistent Hashing with Bounded Loads, SODA 2018). Requests and weights are those of the usable servers,
-in this worker. With fewer requests than servers that is one request a server: a key that comes twice at once goes to two.
+in this worker. With fewer requests than servers that is one a server: a key that comes twice at once goes to two.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Container
 from itertools import accumulate
@@ -36,7 +37,7 @@ def check_balance_factor(factor: float) -> None:
         raise ValueError(f"balance_factor {factor} leaves no room for all requests: write 0 (off), or 1 and more")
 
 
-class KeyedPicker:
+class KeyedPicker(ABC):
     """A Picker (and a Placing) for keys. An algorithm fills in `_build`, `_first`, `_place` and perhaps `_again`.
 
     A request without a key goes to the servers by weight in an even order: the n-th to the fraction n · φ of them.
@@ -71,17 +72,17 @@ class KeyedPicker:
         self.update(servers)
 
     # ------------------------------------------------------------ what an algorithm says
+    @abstractmethod
     def _build(self, places: tuple[Server, ...]) -> None:
         """The places are others than before; there is at least one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _first(self, key: bytes) -> int:
         """Where a key's way begins: any number that `_place` and `_again` understand."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _place(self, at: int) -> int:
         """The place that `at` means."""
-        raise NotImplementedError
 
     def _again(self, at: int, key: bytes) -> int:
         """Where the way goes on: another hash (a step of Knuth and Lewis's generator, TAOCP 2, §3.3.4)."""

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from ipaddress import IPv4Address
 from math import sqrt
 from pathlib import Path
 from typing import get_type_hints
@@ -18,8 +19,9 @@ from gslb.units import Duration, format_duration
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "algorithms.md"
 pytestmark = pytest.mark.parametrize("name", sorted(ALGORITHMS.known()))
-# These draw lots: they promise shares over many requests, so few may be off by chance (six standard deviations).
-DRAWING = {"random", "power_of_two", "peak_ewma"}
+# These draw lots, or hash keys: they promise shares over many, so few may be off by chance (six standard deviations).
+HASHING = {"ip_hash", "consistent_hash", "maglev", "rendezvous"}
+DRAWING = {"random", "power_of_two", "peak_ewma"} | HASHING
 DRAWING_ROUNDS = 20  # a server of equal weight is missed that often in a row once in a billion tests
 WEIGHTS = st.lists(st.integers(1, 9), min_size=1, max_size=9)
 
@@ -28,11 +30,16 @@ def servers(weights) -> tuple[Server, ...]:
     return tuple(Server(f"s{i}", "127.0.0.1", 9000 + i, weight) for i, weight in enumerate(weights))
 
 
+def address(number: int) -> bytes:
+    """Clients' addresses, spread over all there are."""
+    return str(IPv4Address(number * 2_654_435_761 % 2**32)).encode()
+
+
 def drive(picker, count: int, concurrent: int) -> list[str]:
     """Requests that end in the order in which they began, `concurrent` at a time."""
     running, order = [], []
     for number in range(count):
-        server = picker.pick(number, float(number), ())
+        server = picker.pick(address(number), float(number), ())
         picker.started(server)
         running.append(server)
         order.append(server.id)
@@ -97,7 +104,7 @@ def test_only_usable_servers_and_nobody_starves_through_changes(name, weights, d
         usable = {server.id for i, server in enumerate(all_servers) if i not in down}
         seen = set()
         for number in range((DRAWING_ROUNDS if name in DRAWING else 2) * sum(weights)):
-            server = state.pick(number, 0.0)
+            server = state.pick(address(number), 0.0)
             if server is None:
                 assert not usable
                 break

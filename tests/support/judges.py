@@ -29,7 +29,7 @@ def _free_port() -> int:
         return port
 
 
-def _nginx(folder: Path, port: int, backend: int) -> list[str]:
+def _nginx_of(folder: Path, http: str) -> list[str]:
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -37,14 +37,20 @@ def _nginx(folder: Path, port: int, backend: int) -> list[str]:
     (folder / "nginx.conf").write_text(
         f"""daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; {user}
 events {{ worker_connections 256; }}
-http {{ access_log off; {temporary}
-  client_header_timeout {SLOW}; client_body_timeout {SLOW}; proxy_read_timeout {SLOW}; keepalive_timeout 5s;
-  server {{ listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://127.0.0.1:{backend}; proxy_http_version 1.1; proxy_request_buffering off;
-      proxy_buffering off; proxy_set_header Host $http_host; proxy_set_header Connection ""; }} }} }}
+http {{ access_log off; {temporary} {http} }}
 """
     )
     return [str(program("nginx")), "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+
+
+def _nginx(folder: Path, port: int, backend: int) -> list[str]:
+    return _nginx_of(
+        folder,
+        f"""client_header_timeout {SLOW}; client_body_timeout {SLOW}; proxy_read_timeout {SLOW}; keepalive_timeout 5s;
+  server {{ listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{backend}; proxy_http_version 1.1; proxy_request_buffering off;
+      proxy_buffering off; proxy_set_header Host $http_host; proxy_set_header Connection ""; }} }}""",
+    )
 
 
 def _haproxy(folder: Path, port: int, backend: int) -> list[str]:
@@ -77,8 +83,25 @@ def judge(name: str, folder: Path, backend: int) -> Iterator[int]:
     """Runs a judge before the backend's port; its own port."""
     folder.mkdir()
     port = _free_port()
+    with _running(name, folder, port, COMMANDS[name](folder, port, backend)):
+        yield port
+
+
+@contextlib.contextmanager
+def nginx_with(folder: Path, upstream: str) -> Iterator[int]:
+    """Runs nginx as a proxy to its `upstream u {…}`; who came by X-Forwarded-For is believed. Its port."""
+    folder.mkdir()
+    port = _free_port()
+    server = f"""{upstream} set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;
+  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://u; proxy_set_header Host $http_host; }} }}"""
+    with _running("nginx", folder, port, _nginx_of(folder, server)):
+        yield port
+
+
+@contextlib.contextmanager
+def _running(name: str, folder: Path, port: int, command: list[str]) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(COMMANDS[name](folder, port, backend), stdout=log, stderr=log)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_S
         while True:
@@ -87,7 +110,7 @@ def judge(name: str, folder: Path, backend: int) -> Iterator[int]:
             assert process.poll() is None, f"{name} does not start: {(folder / 'log').read_text()[-500:]}"
             assert time.monotonic() < deadline, f"{name} does not listen"
             time.sleep(0.02)
-        yield port
+        yield
     finally:
         process.terminate()
         try:

@@ -88,7 +88,7 @@ def find(node: Node, number: int) -> int:
     words = _WORDS(blake2b(seed).digest())
     while isinstance(node, tuple):
         depth, bar, left, right = node
-        if depth >= len(words):
+        while depth >= len(words):
             words += _WORDS(blake2b(seed + bytes([len(words)])).digest())
         node = left if words[depth] < bar else right
     return node

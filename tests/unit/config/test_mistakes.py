@@ -240,6 +240,14 @@ MISTAKES = [
         "write a duration from 100ms to 10m",
     ),
     (
+        W, "algorithm: least_connections", "§algorithm: {consistent_hash: {key: colour}}", "'colour' is no key",
+        "client_ip, host, path",
+    ),
+    (
+        W, "algorithm: least_connections", "§algorithm: {maglev: {balance_factor: 0.5}}", "leaves no room",
+        "",
+    ),
+    (
         W, "algorithm: least_connections", "§algorithm: {power_of_two: {choices: 9}}", "9 is out of bounds",
         "at most 8",
     ),
