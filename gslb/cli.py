@@ -120,12 +120,16 @@ def region(
 
 @cli.command()
 @config_option
+@click.option("--for", "node", metavar="NAME", help="Read the certificates of this edge or region only.")
 @json_option
-def check(config: Path | None, as_json: bool) -> None:
-    """Check the configuration: every mistake with its file, line and remedy. Exit 0 if there is none, else 2."""
+def check(config: Path | None, node: str | None, as_json: bool) -> None:
+    """Check the configuration: every mistake with its file, line and remedy. Exit 0 if there is none, else 2.
+
+    Certificates and keys are read, too: those of all nodes, or of the one named, where each host has its own.
+    """
     from gslb.ops.commands import check_files  # noqa: PLC0415 - see _config_directory
 
-    sys.exit(check_files(_config_directory(config), as_json=as_json))
+    sys.exit(check_files(_config_directory(config), node=node, as_json=as_json))
 
 
 @cli.command()

@@ -8,6 +8,7 @@
     │   ├── StateLocked      another node holds it
     │   └── StoreUnavailable the shared store does not answer (the caller goes on with what it has)
     ├── WireError            a DNS packet that can't be read; carries the RCODE to answer with
+    ├── TlsError             a certificate, a key or an authority's file can't be used; says what would be right
     ├── HttpError            a peer broke HTTP; carries whom to blame, the status to answer and may_retry
     └── NodeError            a node can't start, or a process of it failed
 
@@ -88,6 +89,17 @@ class WireError(GslbError):
 
     def __init__(self, message: str, rcode: int = 1) -> None:
         self.rcode = rcode
+        super().__init__(message)
+
+
+class TlsError(GslbError):
+    """A certificate, a key, a passphrase or an authority's file can't be used.
+
+    `remedy` is what would be right; `part` which of "certificate", "key", "passphrase_file" and "ca" is to blame.
+    """
+
+    def __init__(self, message: str, remedy: str, part: str = "certificate") -> None:
+        self.remedy, self.part = remedy, part
         super().__init__(message)
 
 

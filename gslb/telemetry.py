@@ -85,11 +85,14 @@ def _control(
 
 RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "BADVERS", "BADCOOKIE")
 DROPS = ("response", "short", "malformed", "send_failed", "overload", "error")
-CODES = ("200", "302", "307", "400", "404", "405", "408", "413", "414", "417", "421", "431", "500", "501", "503", "505")
+CODES = (
+    "200", "301", "302", "307", "308", "400", "404", "405", "408", "413", "414", "417", "421", "431", "500", "501",
+    "503", "505",
+)  # fmt: skip
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 UPSTREAM_ERRORS = (
     "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "reset", "bad_response", "truncated",
-    "status", "total_timeout", "no_server",
+    "status", "total_timeout", "no_server", "tls",
 )  # fmt: skip
 LOAD_REPORTS = ("ok", "wrong")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -158,6 +161,10 @@ _ALL = (
     _control("gslb_status_generation", "gauge", "Generation of the Status in force."),
     _control("gslb_config_reloads_total", "counter", "Reloads of the configuration.", ("result",), ("ok", "refused")),
     _control("gslb_geo_database_ok", "gauge", "1 if the configured GeoIP file could be read when it last changed."),
+    _control("gslb_tls_certificate_expiry_seconds", "gauge", "When the certificate in use ends, in Unix time.",
+             ("listener", "certificate")),
+    _control("gslb_tls_certificates_ok", "gauge", "1 if the certificates, keys and authorities could all be used when "
+             "they last changed; else the ones before serve on."),
     _control("gslb_worker_up", "gauge", "1 if the process serves.", ("role", "index")),
     _control("gslb_worker_restarts_total", "counter", "Processes of this node that were replaced.",
              ("role", "reason"), ("exited", "hung")),

@@ -25,7 +25,7 @@ from gslb.config.schema import (
     ServiceSection,
 )
 from gslb.config.source import Source
-from gslb.model import Record
+from gslb.model import UNIX, Record
 
 EDGE_PARTS = ("dns", "frontdoor", "admin")
 
@@ -79,6 +79,15 @@ def _split(listen: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, 
     return ipaddress.ip_address(host.strip("[]")), int(port)
 
 
+def _overlap(listen: str, other: str) -> bool:
+    """Whether two listeners want the same address."""
+    if UNIX in {listen[: len(UNIX)], other[: len(UNIX)]}:
+        return listen == other
+    (address, port), (other_address, other_port) = _split(listen), _split(other)
+    alike = address == other_address or address.is_unspecified or other_address.is_unspecified
+    return alike and address.version == other_address.version and port == other_port
+
+
 def _check_listens(document: Document, listens: Iterable[tuple[Place, str]], below: str = "") -> None:
     """Two sockets of one node that want the same address; 0.0.0.0 and [::] are all addresses of their family.
 
@@ -86,12 +95,8 @@ def _check_listens(document: Document, listens: Iterable[tuple[Place, str]], bel
     """
     seen: list[tuple[Place, str]] = []
     for path, listen in listens:
-        address, port = _split(listen)
         for other_path, other in seen:
-            other_address, other_port = _split(other)
-            alike = address == other_address or address.is_unspecified or other_address.is_unspecified
-            alike = alike and address.version == other_address.version and port == other_port
-            if alike and below in {"", path[0]}:
+            if _overlap(listen, other) and below in {"", path[0]}:
                 message = f"{listen} overlaps with {other} on line {document.line(*other_path)}"
                 document.blame(path, message, "give each its own port or address")
                 break
@@ -119,10 +124,10 @@ def _check_regions(regions: Sequence[Source[RegionFile]]) -> None:
 def _check_balancer(document: Document, balancer: BalancerSection, pools: frozenset[str]) -> None:
     above: Place = ("balancer",)
     listens: list[tuple[Place, str]] = [
-        ((*above, "listen", index), listen) for index, listen in enumerate(balancer.listen)
+        ((*above, "listen", index), listen.address) for index, listen in enumerate(balancer.listen)
     ]
     _check_listens(document, [*listens, ((*above, "admin"), balancer.admin)])
-    own = {_split(listen) for listen in balancer.listen}
+    own = {_split(listen.address) for listen in balancer.listen if not listen.address.startswith(UNIX)}
     for name, pool in balancer.pools.items():
         path: Place = (*above, "pools", name, "servers")
         _check_twice(document, path, [server.name for server in pool.servers], "server id")
@@ -203,7 +208,7 @@ def _edge_listens(edge: EdgeSection, places: Mapping[str, Place]) -> list[tuple[
     """Every listen line of an edge and where it is written."""
     return [
         *(((*places["dns"], "listen", index), listen) for index, listen in enumerate(edge.dns.listen)),
-        *(((*places["frontdoor"], "listen", index), listen) for index, listen in enumerate(edge.frontdoor.listen)),
+        *(((*places["frontdoor"], "listen", index), one.address) for index, one in enumerate(edge.frontdoor.listen)),
         ((*places["admin"], "listen"), edge.admin.listen),
     ]
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gslb.config.compile_balancer import compile_balancer, session_cookies
+from gslb.config.compile_listen import compile_listeners
 from gslb.config.names import by_zone, mailbox, nameservers
 from gslb.config.schema import (
     Config,
     EdgeSection,
+    ListenSection,
     LocationSection,
     RegionFile,
     ServiceSection,
@@ -24,6 +26,7 @@ from gslb.errors import UnknownName
 from gslb.geo.centroids import continent
 from gslb.model import (
     GeoSource,
+    Listener,
     Location,
     Plan,
     Record,
@@ -42,9 +45,19 @@ class EdgeSettings:
 
     workers: int
     dns_listen: tuple[str, ...]
-    frontdoor_listen: tuple[str, ...]
+    frontdoor: tuple[Listener, ...]
     admin: str
     trusted_proxies: tuple[str, ...]
+
+    @property
+    def frontdoor_listen(self) -> tuple[str, ...]:
+        """The addresses of the front door."""
+        return tuple(one.address for one in self.frontdoor)
+
+    def fixed(self) -> dict[str, object]:
+        """What only a restart can change."""
+        sockets = _sockets(self.frontdoor)
+        return {"workers": self.workers, "dns_listen": self.dns_listen, "frontdoor": sockets, "admin": self.admin}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +65,22 @@ class RegionSettings:
     """What one region node's processes and sockets are made from."""
 
     workers: int
-    listen: tuple[str, ...]
+    listeners: tuple[Listener, ...]
     admin: str
+
+    @property
+    def listen(self) -> tuple[str, ...]:
+        """The addresses of the proxy."""
+        return tuple(one.address for one in self.listeners)
+
+    def fixed(self) -> dict[str, object]:
+        """What only a restart can change."""
+        return {"workers": self.workers, "listen": _sockets(self.listeners), "admin": self.admin}
+
+
+def _sockets(listeners: Iterable[Listener]) -> list[tuple[object, ...]]:
+    """Of listeners, what is settled when their sockets are opened; the rest follows a reload."""
+    return [(one.address, one.tls is None, not one.proxy_networks, not one.redirect, one.mode) for one in listeners]
 
 
 def compile_plan(
@@ -86,6 +113,7 @@ def compile_plan(
         geo=geo,
         trusted_proxies=_edge(config, edge).frontdoor.trusted_proxies,
         session_cookies={} if region is not None else _session_cookies(config),
+        listeners=compile_listeners(_listen(config, region, edge)),
         balancer=None if region is None else compile_balancer(_known_region(config, region), regions[region], services),
     )
 
@@ -108,7 +136,7 @@ def edge_settings(config: Config, name: str, *, cpu_count: int = 1) -> EdgeSetti
     return EdgeSettings(
         workers=_workers(edge.workers, cpu_count),
         dns_listen=edge.dns.listen,
-        frontdoor_listen=edge.frontdoor.listen,
+        frontdoor=compile_listeners(edge.frontdoor.listen),
         admin=edge.admin.listen,
         trusted_proxies=edge.frontdoor.trusted_proxies,
     )
@@ -117,7 +145,8 @@ def edge_settings(config: Config, name: str, *, cpu_count: int = 1) -> EdgeSetti
 def region_settings(config: Config, name: str, *, cpu_count: int = 1) -> RegionSettings:
     """A region node's settings. `auto` workers are `cpu_count`. Raises UnknownName."""
     balancer = _known_region(config, name).balancer
-    return RegionSettings(_workers(balancer.workers, cpu_count), balancer.listen, balancer.admin)
+    listeners = compile_listeners(balancer.listen)
+    return RegionSettings(_workers(balancer.workers, cpu_count), listeners, balancer.admin)
 
 
 def geo_source(config: Config) -> GeoSource | None:
@@ -142,6 +171,11 @@ def _edge(config: Config, name: str | None) -> EdgeSection:
     if name not in config.edges:
         raise UnknownName("edge", name, config.edges)
     return merged(config.edge, config.edges[name])
+
+
+def _listen(config: Config, region: str | None, edge: str | None) -> tuple[ListenSection, ...]:
+    """The HTTP listeners of a node."""
+    return _edge(config, edge).frontdoor.listen if region is None else _known_region(config, region).balancer.listen
 
 
 def _known_region(config: Config, name: str) -> RegionFile:

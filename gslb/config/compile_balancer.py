@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gslb.config.compile_listen import compile_server_tls
 from gslb.config.schema import (
     BalancerSection,
     PoolSection,
@@ -65,6 +66,8 @@ def _pool(name: str, pool: PoolSection) -> Pool:
         ),
         retries=_retries(pool.retries),
         sticky=_sticky(name, pool.sticky),
+        tls=compile_server_tls(pool.tls),
+        proxy_protocol=pool.proxy_protocol or "",
     )
 
 

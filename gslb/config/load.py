@@ -7,7 +7,7 @@ a file is taken out, and the rest is still checked against the other files.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from gslb.config.checks import check_all
 from gslb.config.problems import mend, report
 from gslb.config.reader import FILE_BYTES_MAX, Document, Table, read
 from gslb.config.schema import MAIN_FILE, ClusterFile, Config, RegionFile
-from gslb.config.source import Source
+from gslb.config.source import KeyChecks, Source
 from gslb.config.values import Section
 from gslb.errors import ConfigError, Problem
 
@@ -64,12 +64,13 @@ def read_text(path: Path, size_max: int) -> str:
         raise ValueError(f"{path} is not UTF-8 text") from None
 
 
-def load(directory: Path, *, environment: Mapping[str, str]) -> Config:
+def load(directory: Path, *, environment: Mapping[str, str], keys: KeyChecks | None = None) -> Config:
     """The configuration in a folder: `gslb.yaml`, and one `*.yaml` per region.
 
     Args:
         directory: the folder; paths in the files start there.
         environment: for `{env: NAME}` secrets.
+        keys: whose certificates and keys are read and tried; None is nobody's.
 
     Raises ConfigError with every Problem found, in file order.
     """
@@ -78,12 +79,26 @@ def load(directory: Path, *, environment: Mapping[str, str]) -> Config:
     main = _validated(read_files.pop(MAIN_FILE), ClusterFile, folder)
     regions = [_validated(document, RegionFile, folder) for document in read_files.values()]
     config = check_all(main, regions)
+    if keys is not None and _has_tls(main, regions):
+        from gslb.config.check_keys import check_keys  # noqa: PLC0415 - loads 17 MB that others do not need
+
+        check_keys(main, regions, keys)
     documents = [main.document, *(source.document for source in regions)]
     problems = [problem for document in documents for problem in document.problems]
     if problems or config is None:
         first = main.document.file
         raise ConfigError(sorted(problems, key=lambda one: (one.file != first, one.file, one.line)))
     return config
+
+
+def _has_tls(main: Source[ClusterFile], regions: Sequence[Source[RegionFile]]) -> bool:
+    """Whether anything of these files speaks TLS."""
+    balancers = [source.model.balancer for source in regions if source.model is not None]
+    listens = [one for balancer in balancers for one in balancer.listen]
+    if main.model is not None:
+        listens += [one for edge in (main.model.edge, *main.model.edges.values()) for one in edge.frontdoor.listen]
+    pools = [pool for balancer in balancers for pool in balancer.pools.values()]
+    return any(one.tls is not None for one in listens) or any(pool.tls is not None for pool in pools)
 
 
 def _documents(directory: Path) -> dict[str, Document]:

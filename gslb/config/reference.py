@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.config.problems import bare, fields_of
-from gslb.config.schema import ClusterFile, HealthTimes, RegionFile
+from gslb.config.schema import ClusterFile, HealthTimes, ListenSection, RegionFile
 from gslb.config.values import Hint, Unbuilt
 from gslb.health.check import CHECKS
 from gslb.registry import Registry
@@ -175,7 +175,7 @@ def _number(value: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "*required*"
-    if fields_of(field.annotation) and not _unbuilt(field):
+    if fields_of(field.annotation) and not _unbuilt(field) and field.default is not None:
         return "as below"
     duration = any(isinstance(mark, Parsed) for mark in field.metadata)
     return _shown(field.get_default(call_default_factory=True), duration=duration)
@@ -189,6 +189,8 @@ def _shown(value: Any, *, duration: bool = False) -> str:
         return f"`{format_duration(value)}`"
     if isinstance(value, str):
         return f"`{value}`" if value else "none"
+    if isinstance(value, tuple) and value and isinstance(value[0], ListenSection):
+        value = [one.address for one in value]
     if isinstance(value, float):
         return f"`{value:g}`"
     text = json.dumps(value, default=str)

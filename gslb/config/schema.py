@@ -26,6 +26,7 @@ from gslb.config.schema_cluster import (
     TtlSection,
     ZoneSection,
 )
+from gslb.config.schema_listen import CertificateSection, ListenSection, ListenTlsSection, ServerTlsSection
 from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection, StickySection
 from gslb.config.schema_region import BalancerSection, LocationSection, RegionFile, TimeoutsSection
 from gslb.config.schema_routes import MatchSection, RouteSection
@@ -46,6 +47,7 @@ __all__ = [
     "AdminSection",
     "AllDown",
     "BalancerSection",
+    "CertificateSection",
     "ClusterFile",
     "Config",
     "DnsSection",
@@ -54,6 +56,8 @@ __all__ = [
     "GeoSection",
     "Health",
     "HealthTimes",
+    "ListenSection",
+    "ListenTlsSection",
     "LocationSection",
     "LogSection",
     "MatchSection",
@@ -65,6 +69,7 @@ __all__ = [
     "RouteSection",
     "SecretsSection",
     "ServerSection",
+    "ServerTlsSection",
     "ServiceSection",
     "StateSection",
     "StickySection",

@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, Field, PlainValidator, Strict, model_validator
 
 from gslb.config import plugins
+from gslb.config.schema_listen import ListenSection
 from gslb.config.values import (
     Address,
     FilePath,
@@ -85,13 +86,13 @@ class DnsSection(Section):
 class FrontDoorSection(Section):
     """The HTTP front door of an edge: it redirects to the nearest healthy region."""
 
-    listen: Annotated[tuple[Listen, ...], MaxLen(LISTENS_MAX)] = Field(
-        ("127.0.0.1:8080",), description="where HTTP is answered by redirects"
+    listen: Annotated[tuple[ListenSection, ...], MaxLen(LISTENS_MAX)] = Field(
+        (ListenSection(address="127.0.0.1:8080"),), description="where HTTP is answered by redirects: "
+        "`address:port`, or a mapping",
     )
     trusted_proxies: Annotated[tuple[Network, ...], MaxLen(PROXIES_MAX)] = Field(
         (), description="peers whose X-Forwarded-For and Forwarded are believed"
     )
-    tls: Annotated[Any, Unbuilt("tls (HTTPS)")] = Field(None, description="HTTPS")
 
 
 class AdminSection(Section):

@@ -15,17 +15,8 @@ from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.keys import parse_key
 from gslb.balancing.request import TOKEN
 from gslb.config import plugins
-from gslb.config.values import (
-    PORT_MAX,
-    Hint,
-    LongTime,
-    Section,
-    ServerHost,
-    ServerId,
-    ShortTime,
-    Unbuilt,
-    refusal,
-)
+from gslb.config.schema_listen import ServerTlsSection
+from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Unbuilt, refusal
 from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, Span, parse_duration
 
@@ -202,5 +193,10 @@ class PoolSection(Section):
         None, description="how servers are checked; without it they count as up"
     )
     retries: RetriesSection = Field(RetriesSection(), description="when a request is tried again")
+    tls: ServerTlsSection | None = Field(None, description="HTTPS to the servers, health checks too; without it HTTP")
+    proxy_protocol: Literal["v1", "v2"] | None = Field(
+        None, description="the PROXY protocol header that each connection to a server begins with; such a connection "
+        "serves one request",
+    )
     breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
     sticky: StickySection | None = Field(None, description="sticky sessions")

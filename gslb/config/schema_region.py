@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, Field
 
 from gslb.config.schema_cluster import LISTENS_MAX, PROXIES_MAX
+from gslb.config.schema_listen import ListenSection
 from gslb.config.schema_pool import PoolSection
 from gslb.config.schema_routes import RouteSection
 from gslb.config.values import (
@@ -20,7 +21,6 @@ from gslb.config.values import (
     Network,
     Section,
     ShortTime,
-    Unbuilt,
     Url,
     Workers,
     refusal,
@@ -80,7 +80,9 @@ class BalancerSection(Section):
     """The proxy of a region's nodes."""
 
     workers: Workers = Field("auto", description="data processes; `auto`: one per core; 0: everything in one process")
-    listen: Annotated[tuple[Listen, ...], MinLen(1), MaxLen(LISTENS_MAX)] = Field(description="where HTTP is served")
+    listen: Annotated[tuple[ListenSection, ...], MinLen(1), MaxLen(LISTENS_MAX)] = Field(
+        description="where HTTP is served: `address:port`, or a mapping"
+    )
     admin: Listen = Field("127.0.0.1:9471", description="where the admin API and `/metrics` are")
     trusted_proxies: Annotated[tuple[Network, ...], MaxLen(PROXIES_MAX)] = Field(
         (), description="peers whose X-Forwarded-For and Forwarded are believed"
@@ -93,7 +95,6 @@ class BalancerSection(Section):
         (), description="which pool serves what, in order; without any, the only pool serves all"
     )
     pools: Annotated[dict[Name, PoolSection], MinLen(1), MaxLen(POOLS_MAX)] = Field(description="the pools by name")
-    tls: Annotated[Any, Unbuilt("tls (HTTPS)")] = Field(None, description="HTTPS")
 
 
 class RegionFile(Section):

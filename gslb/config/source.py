@@ -24,3 +24,15 @@ class Source(Generic[S]):
     region: str = ""
     pools: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChecks:
+    """Whose files to read.
+
+    `node`: the edge's or the region's; None is everybody's. `now`: Unix time, to judge by whether a certificate has
+    expired; None does not judge, since a node that starts may have nothing better.
+    """
+
+    node: str | None = None
+    now: float | None = None

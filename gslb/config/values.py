@@ -150,7 +150,8 @@ def _published(text: str) -> str:
     return str(found)
 
 
-def _network(text: str) -> str:
+def network(text: str) -> str:
+    """A network, or an address, in its canonical form."""
     try:
         return str(ipaddress.ip_network(text))
     except ValueError:
@@ -162,7 +163,8 @@ def _network(text: str) -> str:
     raise refusal(f"{text!r} is not a network", remedy)
 
 
-def _listen(text: str) -> str:
+def listen_address(text: str) -> str:
+    """`address:port` in its canonical form."""
     remedy = "write address and port, as 127.0.0.1:53 or [::1]:53"
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
@@ -182,12 +184,13 @@ def _listen(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_published), Hint("IP address")]
-Network = Annotated[str, AfterValidator(_network), Hint("network or address")]
-Listen = Annotated[str, AfterValidator(_listen), Hint("address:port")]
+Network = Annotated[str, AfterValidator(network), Hint("network or address")]
+Listen = Annotated[str, AfterValidator(listen_address), Hint("address:port")]
 
 
 # ---------------------------------------------------------------- URLs and paths
-def _url(text: str) -> str:
+def url(text: str) -> str:
+    """Scheme, host and perhaps a port, in canonical form."""
     remedy = "write http:// or https://, a host and perhaps a port, as http://eu.example.com or http://192.0.2.1:8080"
     try:
         parts = urlsplit(text)
@@ -229,7 +232,7 @@ def _route_path(text: str) -> str:
     return text
 
 
-def _surroundings(info: ValidationInfo) -> Surroundings:
+def surroundings(info: ValidationInfo) -> Surroundings:
     """What `load` gave the models to look around with."""
     return cast("Surroundings", info.context)
 
@@ -237,10 +240,10 @@ def _surroundings(info: ValidationInfo) -> Surroundings:
 def _path(text: str, info: ValidationInfo) -> str:
     if not text or len(text) > PATH_MAX or "\0" in text:
         raise refusal("this is not a path", "write the path of a file, from this file's folder")
-    return str(_surroundings(info).resolve(text))
+    return str(surroundings(info).resolve(text))
 
 
-Url = Annotated[str, AfterValidator(_url), Hint("URL")]
+Url = Annotated[str, AfterValidator(url), Hint("URL")]
 RedisUrl = Annotated[str, AfterValidator(_redis_url), Hint("URL")]
 RoutePath = Annotated[str, AfterValidator(_route_path), Hint("path")]
 FilePath = Annotated[str, AfterValidator(_path), Hint("path")]
@@ -262,14 +265,14 @@ def _secret(value: object, info: ValidationInfo) -> str:
     ((kind, where),) = value.items()
     if kind not in {"file", "env"} or not isinstance(where, str) or not 0 < len(where) <= PATH_MAX or "\0" in where:
         raise refusal("says not where the secret is", remedy)
-    surroundings = _surroundings(info)
+    around = surroundings(info)
     if kind == "file":
         try:
-            text = surroundings.read_secret(surroundings.resolve(where))
+            text = around.read_secret(around.resolve(where))
         except ValueError as error:
             raise refusal(str(error), "write the secret into that file, or name another one") from None
     else:
-        text = surroundings.variable(where) or ""
+        text = around.variable(where) or ""
     if not text.strip():
         what = f"the file {where} is empty" if kind == "file" else f"the variable {where} is not set"
         raise refusal(what, "set it, or leave the secret out to have one made up at start (each node its own)")

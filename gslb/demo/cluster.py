@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gslb.config.compile import edge_settings
 from gslb.config.schema import Config
+from gslb.model import UNIX
 from gslb.node.listen import open_socket, split
 
 STOP_S = 20.0
@@ -72,9 +73,9 @@ class Cluster:
         edge = edge_settings(self.config, self.edges[0])
         addresses = [*edge.dns_listen, *edge.frontdoor_listen, edge.admin]
         for region in self.config.regions.values():
-            addresses += [*region.balancer.listen, region.balancer.admin]
+            addresses += [*(one.address for one in region.balancer.listen), region.balancer.admin]
             addresses += [f"{s.host}:{s.port}" for pool in region.balancer.pools.values() for s in pool.servers]
-        for address in dict.fromkeys(addresses):
+        for address in dict.fromkeys(one for one in addresses if not one.startswith(UNIX)):
             open_socket(*split(address), socket.SOCK_STREAM, share=False).close()
 
     def start(self, *names: str) -> None:

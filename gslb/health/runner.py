@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import random
+import ssl
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL  # aiohttp's own; it requotes what it isn't told to leave alone
 
+from gslb.errors import HttpError
+from gslb.health.asking import ask_with_header
 from gslb.health.check import BODY_MAX_BYTES, Check, Reply, Request, Result
 
 CONCURRENT_MAX = 256  # probes under way at once
@@ -35,7 +38,9 @@ class Target:
     """What to probe: `check` against `url` (scheme, host and port; a path in it goes before the check's).
 
     Times in seconds: `interval_s` from start to start, `fast_interval_s` while in doubt, `timeout_s` for everything
-    from the connection to the last byte.
+    from the connection to the last byte. `tls` and `server_name` are for an https URL: the context, and the
+    name that is asked for and verified; without them the system's authorities and the URL's host.
+    `proxy_protocol` ("v1", "v2", "" is none): what each connection begins with.
     """
 
     check: Check
@@ -43,6 +48,9 @@ class Target:
     interval_s: float
     fast_interval_s: float
     timeout_s: float
+    tls: ssl.SSLContext | None = None
+    server_name: str = ""
+    proxy_protocol: str = ""
 
 
 @dataclass(slots=True)
@@ -54,7 +62,7 @@ class _Shared:
     task: asyncio.Task[None] | None = None
 
 
-_Alike = tuple[Check, str, float]
+_Alike = tuple[Check, str, float, ssl.SSLContext | None, str, str]
 OnResult = Callable[[Hashable, bool, str, float, bytes | None, float], None]
 
 
@@ -96,7 +104,8 @@ class Runner:
             raise ValueError(f"{len(targets)} health check targets; at most {TARGETS_MAX} are probed by one node")
         groups: dict[_Alike, _Shared] = {}
         for key, target in targets.items():
-            alike = (target.check, target.url, target.timeout_s)
+            options = target.tls, target.server_name, target.proxy_protocol
+            alike = (target.check, target.url, target.timeout_s, *options)
             if alike not in groups:
                 groups[alike] = self._shared.get(alike) or _Shared(target)
                 groups[alike].members = {}
@@ -170,16 +179,16 @@ class Runner:
         request = target.check.request()
         try:
             async with asyncio.timeout(target.timeout_s):
-                reply = await (self._connect(target.url) if request is None else self._ask(target.url, request))
+                reply = await (self._connect(target.url) if request is None else self._ask(target, request))
         except TimeoutError:
             return Result(False, f"no answer within {target.timeout_s:g} s"), None
-        except aiohttp.ClientSSLError as error:
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             return Result(False, f"TLS failed: {type(error).__name__}"), None
         except aiohttp.ClientConnectorError as error:
             return Result(False, f"no connection: {_reason(error.os_error)}"), None
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
             return Result(False, "closed before a whole reply"), None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, HttpError) as error:
             return Result(False, f"a broken reply: {type(error).__name__}"), None
         except OSError as error:
             return Result(False, f"no connection: {_reason(error)}"), None
@@ -195,15 +204,19 @@ class Runner:
         transport.abort()
         return Reply()
 
-    async def _ask(self, url: str, request: Request) -> Reply:
+    async def _ask(self, target: Target, request: Request) -> Reply:
         """One HTTP request on a fresh connection; reads no more of the body than a check may see."""
+        if target.proxy_protocol:
+            return await ask_with_header(target, request)
         assert self._session is not None
         body = bytearray()
         async with self._session.request(
             request.method,
-            URL(url.rstrip("/") + request.path, encoded=True),
+            URL(target.url.rstrip("/") + request.path, encoded=True),
             headers=request.headers,
             allow_redirects=False,
+            ssl=target.tls or True,
+            server_hostname=target.server_name or None,
         ) as response:
             while len(body) < BODY_MAX_BYTES:
                 chunk = await response.content.read(BODY_MAX_BYTES - len(body))

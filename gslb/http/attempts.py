@@ -40,7 +40,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 
 COUNTED = {
     "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
     "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
-    "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server",
+    "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server", "tls_failed": "tls",
 }  # fmt: skip
 
 
@@ -52,8 +52,8 @@ class Attempts(Endpoint):
         "pool", "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
-    def __init__(self, proxy: Proxy) -> None:
-        super().__init__(proxy)
+    def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
+        super().__init__(proxy, scheme, source)
         self.method = b""
         self.minor = 1
         self.number = 0  # of the current request

@@ -43,8 +43,8 @@ class Client(Dispatch):
 
     __slots__ = ("chunks", "scanned", "seen", "suffix")
 
-    def __init__(self, proxy: Proxy) -> None:
-        super().__init__(proxy)
+    def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
+        super().__init__(proxy, scheme, source)
         self.scanned = 0  # of a partial head
         self.seen: bytes | None = None  # the Host that `suffix` was made for
         self.suffix = b""
@@ -116,7 +116,7 @@ class Client(Dispatch):
         if empty := _EMPTY_LINES(data):  # RFC 9112 §2.2: before a request they are passed over
             data, scanned = data[empty.end() :], 0
         try:
-            head = parse_request(data, proxy.balancer.max_head_bytes, scanned)
+            head = parse_request(data, proxy.balancer.max_head_bytes, scanned, self.scheme)
             if head is not None:
                 self._take(data, head)
                 return
@@ -210,8 +210,8 @@ class Client(Dispatch):
     # ------------------------------------------------------------ the end
     def eof_received(self) -> bool:
         """The client will send no more; it still gets the answers to what it has sent whole."""
-        if self.phase in (IDLE, PARTIAL, LINGERING, CLOSED) or self.left:
-            return False
+        if self.phase in (IDLE, PARTIAL, LINGERING, CLOSED) or self.left or self.scheme == b"https":
+            return False  # over TLS our loop has no half-closed connections: close_notify ends both ways
         self.half_closed = True
         if not self.buffer:
             self.closing = True

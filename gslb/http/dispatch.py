@@ -34,8 +34,8 @@ class Dispatch(Attempts):
 
     __slots__ = ("believed", "found", "host")
 
-    def __init__(self, proxy: Proxy) -> None:
-        super().__init__(proxy)
+    def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
+        super().__init__(proxy, scheme, source)
         # The current request.
         self.host = ""
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name

@@ -30,16 +30,23 @@ IDLE, PARTIAL, CONNECTING, WAITING, STREAMING, FLUSHING, LINGERING, CLOSED, TUNN
 PIPELINED, SLOW_SERVER, NOT_CONNECTED = 1, 2, 4
 
 
+def peer_address(transport: asyncio.BaseTransport) -> str:
+    """The address of a socket's peer; on a Unix socket it is a process of this host, so this host's."""
+    peername = transport.get_extra_info("peername")
+    return peername[0] if isinstance(peername, tuple) else "127.0.0.1"
+
+
 class Endpoint(asyncio.Protocol):
     """One client connection, without what is said on it."""
 
     __slots__ = (
-        "buffer", "closing", "deadline", "half_closed", "holds", "lingered", "peer", "phase", "proxy", "transport",
-        "write", "write_paused",
+        "buffer", "closing", "deadline", "half_closed", "holds", "lingered", "peer", "phase", "proxy", "scheme",
+        "source", "transport", "write", "write_paused",
     )  # fmt: skip
 
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
+    def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
+        """`scheme`: "https" over TLS. `source`: the client's address, if a PROXY header has told it."""
+        self.proxy, self.scheme, self.source = proxy, scheme, source
         self.phase = IDLE
         self.deadline = 0.0
         self.closing = False  # the connection ends after the current response
@@ -54,8 +61,7 @@ class Endpoint(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
         self.write = self.transport.write  # bound once: an attribute look-up less per response
-        peername = transport.get_extra_info("peername")
-        self.peer = self.proxy.peer(peername[0] if isinstance(peername, tuple) else "")
+        self.peer = self.proxy.peer(self.source or peer_address(transport), self.scheme)
         self.closing = self.proxy.draining
         self.deadline = self.proxy.head_by
         if not self.proxy.admit(self):
@@ -84,7 +90,8 @@ class Endpoint(asyncio.Protocol):
         self.buffer = b""
         if linger and not self.half_closed:
             self.deadline = self.proxy.clock() + LINGER_S
-            self.transport.write_eof()
+            if self.transport.can_write_eof():  # not under TLS: there the answer's length and close say that it is all
+                self.transport.write_eof()
             self.release(self.holds)
         else:
             self.deadline = self.proxy.idle_by

@@ -157,11 +157,13 @@ def connection_options(value: bytes) -> frozenset[bytes] | None:
 
 
 # ---------------------------------------------------------------- requests
-def parse_request(data: bytes, head_bytes_max: int = HEAD_BYTES_MAX, scanned: int = 0) -> RequestHead | None:
+def parse_request(
+    data: bytes, head_bytes_max: int = HEAD_BYTES_MAX, scanned: int = 0, scheme: bytes = b"http"
+) -> RequestHead | None:
     """The request head at the start of `data`, or None while it is incomplete.
 
-    `scanned`: how much of `data` an earlier call has seen. Raises HttpError with the status to answer; the
-    connection must be closed after that answer (RFC 9112 §2.2, §11.2).
+    `scanned`: how much of `data` an earlier call has seen. `scheme`: "https" on a connection with TLS. Raises
+    HttpError with the status to answer; the connection must be closed after that answer (RFC 9112 §2.2, §11.2).
     """
     end = data.find(b"\r\n\r\n", max(0, scanned - 3)) + 4
     if end < 4:
@@ -176,7 +178,7 @@ def parse_request(data: bytes, head_bytes_max: int = HEAD_BYTES_MAX, scanned: in
         _diagnose_fields(rest)
     if rest.count(b"\n") > FIELDS_MAX + 1:
         raise bad("too_many_fields", f"more than {FIELDS_MAX} header fields", 431)
-    return _classify(method, target, minor, special_fields(_REQUEST_SPECIAL_LINE, head), end)
+    return _classify(method, target, minor, special_fields(_REQUEST_SPECIAL_LINE, head), end, scheme)
 
 
 def _check_partial(data: bytes, head_bytes_max: int, scanned: int) -> None:
@@ -239,7 +241,9 @@ def _diagnose_fields(rest: bytes) -> NoReturn:
     raise bad("bad_field", "the field lines are malformed")
 
 
-def _classify(method: bytes, target: bytes, minor: int, specials: tuple[Field, ...], end: int) -> RequestHead:
+def _classify(
+    method: bytes, target: bytes, minor: int, specials: tuple[Field, ...], end: int, scheme: bytes
+) -> RequestHead:
     """What the special fields say, every one of them checked."""
     once: dict[bytes, bytes] = {}
     options: frozenset[bytes] = frozenset()
@@ -261,7 +265,7 @@ def _classify(method: bytes, target: bytes, minor: int, specials: tuple[Field, .
     host = _host(once.get(b"host"), minor)
     absolute = target[:1] != b"/"
     if absolute:
-        target, host = _absolute(method, target, host)
+        target, host = _absolute(method, target, host, scheme)
     upgrade = b""
     if b"upgrade" in options and minor:
         upgrade = b",".join(field.value.lower() for field in specials if field.name == b"upgrade")
@@ -293,15 +297,16 @@ def _host(value: bytes | None, minor: int) -> bytes:
     return value.lower()
 
 
-def _absolute(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+def _absolute(method: bytes, target: bytes, host: bytes, scheme: bytes) -> tuple[bytes, bytes]:
     """The origin-form and the authority of a target that isn't origin-form (RFC 9112 §3.2.2, §3.2.4)."""
     if target == b"*" and method == b"OPTIONS":
         return target, host
     match = _ABSOLUTE(target)
     if match is None or HOST(match[2]) is None:
         raise bad("bad_target", "the request target is neither a path nor an http URL")
-    if match[1].lower() == b"https":
-        raise bad("misdirected", "an https target on a connection without TLS", 421)
+    if match[1].lower() != scheme:  # RFC 9110 §4.2.2: http and https name different resources
+        what = "an http target on a connection with TLS" if scheme == b"https" else "an https target on one without TLS"
+        raise bad("misdirected", what, 421)
     rest = match[3]
     if not rest and method == b"OPTIONS":
         return b"*", match[2].lower()

@@ -80,12 +80,14 @@ class Rival:
     """The second server of a hedged request. To its connection it is a client until a byte comes."""
 
     __slots__ = (
-        "attempt", "began", "client", "closing", "left", "method", "phase", "pool", "proxy", "server", "upstream",
+        "attempt", "began", "client", "closing", "left", "method", "peer", "phase", "pool", "proxy", "server",
+        "source", "transport", "upstream",
     )  # fmt: skip
 
     def __init__(self, client: Attempts, pool: PoolLinks, server: Server) -> None:
         self.client, self.pool, self.server = client, pool, server
         self.proxy, self.method = client.proxy, client.method
+        self.transport, self.peer, self.source = client.transport, client.peer, client.source  # for a PROXY header
         self.closing = True  # nothing of its response takes the hot path before `wins`
         self.left = self.attempt = 0
         self.began = self.proxy.clock()

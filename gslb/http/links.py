@@ -20,7 +20,7 @@ from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Coun
 
 if TYPE_CHECKING:
     from gslb.http.upstream import Upstream
-    from gslb.model import Plan, Pool, Route, State
+    from gslb.model import Plan, Pool, Route, ServerTls, State
 
 IDLE_PER_SERVER_MAX = 256
 CONNECTIONS_PER_SERVER_MAX = 4_096
@@ -30,11 +30,19 @@ MICROSECONDS = 1_000_000
 class Link:
     """The connections of one worker to one server's address. A Link outlives Worlds as long as its server does."""
 
-    __slots__ = ("host", "idle", "open", "port", "reports", "retired")
+    __slots__ = ("host", "idle", "idle_max", "open", "port", "proxy_protocol", "reports", "retired", "tls")
 
-    def __init__(self, host: str, port: int, reports: bool) -> None:
-        """`reports`: its connections look for load reports (upstream.ReportingUpstream)."""
-        self.host, self.port, self.reports = host, port, reports
+    def __init__(
+        self, host: str, port: int, tls: ServerTls | None = None, proxy_protocol: str = "", reports: bool = False
+    ) -> None:
+        """One server's address and how it is talked to.
+
+        `proxy_protocol` names one client to the server: such a connection serves one request and is never kept.
+        `reports`: its connections look for load reports (upstream.ReportingUpstream).
+        """
+        self.host, self.port, self.tls, self.proxy_protocol = host, port, tls, proxy_protocol
+        self.reports = reports
+        self.idle_max = 0 if proxy_protocol else IDLE_PER_SERVER_MAX
         self.idle: list[Upstream] = []  # last used last: taking the last keeps few connections warm
         self.open = 0  # idle, busy and connecting
         self.retired = False
@@ -47,7 +55,7 @@ class Link:
 
     def keep(self, upstream: Upstream, until: float) -> None:
         """Takes a connection that has nothing to do, unless there are enough."""
-        if self.retired or len(self.idle) >= IDLE_PER_SERVER_MAX:
+        if self.retired or len(self.idle) >= self.idle_max:
             upstream.abort()
         else:
             upstream.idle_until = until

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import random
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
@@ -20,6 +22,7 @@ from gslb.balancing.pool import PoolState
 from gslb.balancing.routes import Router
 from gslb.errors import HttpError
 from gslb.http.client import Client
+from gslb.http.connecting import open_upstream
 from gslb.http.endpoint import CONNECTING, TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
@@ -29,14 +32,18 @@ from gslb.http.replies import region_word
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
 from gslb.model import Balancer, Plan, Pool, Status, World
 from gslb.telemetry import CODES, Counters
+from gslb.tls.contexts import client_contexts
+from gslb.tls.material import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gslb.http.attempts import Attempts
-    from gslb.model import State
+    from gslb.model import ServerTls, State
 
-Address = tuple[str, int, bool]  # host, port, whether load reports are looked for
+log = logging.getLogger("gslb.worker")
+
+Address = tuple[str, int, "ServerTls | None", str, bool]  # what makes a Link
 
 CLIENTS_MAX = 65_536
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
@@ -60,6 +67,8 @@ class Proxy:
         self.number = 0  # of the last request; with the prefix it is the request's id
         self.id_prefix = os.urandom(6).hex().encode() + b"-"
         self._links: dict[Address, Link] = {}
+        self._keys = Keys()
+        self._contexts: dict[ServerTls, ssl.SSLContext] = {}
         self._connects: set[asyncio.Task[None]] = set()
         self._world = World(plan, Status())
         self.swap(self._world)
@@ -88,6 +97,10 @@ class Proxy:
         self.upgrades = frozenset(token.encode() for token in balancer.upgrades)
         self._trusted = parse_networks(balancer.trusted_proxies)
         links: dict[Address, Link] = {}
+        wanted = {pool.tls for pool in balancer.pools.values() if pool.tls is not None}
+        if wanted != self._contexts.keys():
+            new = client_contexts(wanted - self._contexts.keys(), {}, self._keys, log.error)
+            self._contexts = {tls: new.get(tls) or self._contexts[tls] for tls in wanted}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
             pools[name] = self._pool(pool, servers, links, plan)
@@ -102,16 +115,16 @@ class Proxy:
     def _pool(self, pool: Pool, servers: Mapping[str, State], links: dict[Address, Link], plan: Plan) -> PoolLinks:
         """The pool as it was, brought up to date, or a new one.
 
-        Pools that share a server share its connections, if all or none of them look for load reports.
+        Pools that share a server share its connections, if they talk to it alike.
         """
-        reports = bool(getattr(pool.algorithm, "reports", False))
+        way = pool.tls, pool.proxy_protocol, bool(getattr(pool.algorithm, "reports", False))
         for server in pool.servers:
-            address = (server.host, server.port, reports)
+            address = (server.host, server.port, *way)
             if address not in links:
-                links[address] = self._links.get(address) or Link(*address)
+                links[address] = self._links.get(address) or Link(server.host, server.port, *way)
         counters = Counters(self._cells, plan.counters or self._slots)
         known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
-        addresses = {one.id: links[one.host, one.port, reports] for one in pool.servers}
+        addresses = {one.id: links[one.host, one.port, *way] for one in pool.servers}
         known.update(pool, servers, addresses, counters, plan, self.clock)
         return known
 
@@ -135,9 +148,9 @@ class Proxy:
         self.word = region_word(self.balancer, world.status, world.plan.generation, self.draining)
 
     # ------------------------------------------------------------ clients
-    def protocol(self) -> asyncio.Protocol:
-        """A protocol for one client connection: the factory for `loop.create_server`."""
-        return Client(self)
+    def protocol(self, scheme: bytes = b"http", source: str = "") -> asyncio.Protocol:
+        """A protocol for one client connection: the factory for `loop.create_server`. See Endpoint."""
+        return Client(self, scheme, source)
 
     def admit(self, client: Endpoint) -> bool:
         """Whether there is room for one more connection."""
@@ -151,10 +164,10 @@ class Proxy:
         """A connection is gone."""
         self.clients.discard(cast("Client", client))
 
-    def peer(self, address: str) -> Peer:
+    def peer(self, address: str, scheme: bytes = b"http") -> Peer:
         """Who a socket's peer is, and whether its forwarding fields are believed."""
         parsed = parse_address(address) or NOBODY
-        return Peer(str(parsed).encode(), is_trusted(parsed, self._trusted))
+        return Peer(str(parsed).encode(), is_trusted(parsed, self._trusted), scheme)
 
     def client_address(self, peer: Peer, specials: Sequence[Field]) -> bytes:
         """The client's address as canonical text, trusted proxies looked through."""
@@ -167,6 +180,11 @@ class Proxy:
         return len(self.clients)
 
     # ------------------------------------------------------------ servers
+    def certify(self, keys: Keys) -> None:
+        """Connects to servers with these certificates and authorities from now on."""
+        self._keys = keys
+        self._contexts = client_contexts(self._contexts, self._contexts, keys, log.error)
+
     def connect(self, link: Link, client: Attempts) -> None:
         """Starts a connection for `client`, which hears `connected` or `connect_failed`.
 
@@ -185,9 +203,11 @@ class Proxy:
         reason = ""
         try:
             async with asyncio.timeout(self.balancer.timeouts.connect_s):
-                await self.loop.create_connection(lambda: upstream, link.host, link.port)
+                await open_upstream(self.loop, upstream, self._contexts.get(link.tls) if link.tls else None, client)
         except TimeoutError:
             reason = "connect_timeout"
+        except ssl.SSLError:  # an OSError, but not of the network
+            reason = "tls_failed"
         except OSError:
             reason = "connect_failed"
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ ERRORS = {
     "request_timeout": (408, "the request did not arrive in time"),
     "connect_failed": (502, "the server could not be reached"),
     "upstream_closed": (502, "the server closed the connection without an answer"),
+    "tls_failed": (502, "no connection over TLS to the server: its certificate, or its TLS, is not what was asked for"),
     "bad_response": (502, "the server's answer was not valid HTTP"),
     "no_healthy_server": (503, "no server of this pool can take the request now"),
     "server_busy": (503, "too many connections to the server"),

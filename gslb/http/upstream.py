@@ -36,7 +36,7 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "buffer", "chunks", "client", "fresh", "idle_until", "interims", "keep", "left", "line", "link", "made",
-        "paused", "phase", "rechunk", "touched", "transport", "write",
+        "paused", "phase", "rechunk", "said_end", "touched", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, link: Link) -> None:
@@ -54,6 +54,7 @@ class Upstream(asyncio.Protocol):
         self.touched = False  # a byte came since the request was sent
         self.paused = False
         self.interims = 0
+        self.said_end = False  # the server has ended its side by the book; over TLS by close_notify
         self.idle_until = 0.0
 
     # ------------------------------------------------------------ the connection
@@ -63,6 +64,10 @@ class Upstream(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
         self.write = self.transport.write  # bound once: an attribute look-up less per request
+        if self.link.tls is not None:
+            # uvloop throws away what a paused connection still holds when it sees the socket's end: with these bounds
+            # it looks no further than what was taken. Its transport has the method, asyncio's interface has not.
+            transport.set_read_buffer_limits(1, 0)  # type: ignore[attr-defined]  # as the lines above say
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The server closed (exc None), reset, or we aborted."""
@@ -75,7 +80,8 @@ class Upstream(asyncio.Protocol):
         elif client is None:
             pass  # aborted by us
         elif phase == BODY:
-            if self.left == UNTIL_CLOSE and exc is None:
+            whole = self.said_end or self.link.tls is None  # RFC 8446 §6.1: without close_notify it may be cut short
+            if self.left == UNTIL_CLOSE and exc is None and whole:
                 if self.rechunk:
                     client.write(b"0\r\n\r\n")
                 client.response_done(self.line)
@@ -86,6 +92,7 @@ class Upstream(asyncio.Protocol):
 
     def eof_received(self) -> None:
         """The server closes: an idle connection must not be given another request in the meantime."""
+        self.said_end = True
         if self.phase == IDLE:
             self.abort()
 

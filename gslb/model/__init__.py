@@ -8,11 +8,13 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 from __future__ import annotations
 
 from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, SessionCookie, Sticky, Timeouts
+from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
 
 __all__ = [
+    "UNIX",
     "Address",
     "Balancer",
     "Candidate",
@@ -20,6 +22,9 @@ __all__ = [
     "Decision",
     "GeoSource",
     "HealthCheck",
+    "KeyPair",
+    "ListenTls",
+    "Listener",
     "Location",
     "Note",
     "Plan",
@@ -31,6 +36,7 @@ __all__ = [
     "Retries",
     "Route",
     "Server",
+    "ServerTls",
     "Service",
     "SessionCookie",
     "Sifted",

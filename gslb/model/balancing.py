@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from gslb.model.listening import ServerTls
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class SessionCookie:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass."""
+    """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass.
+
+    `tls` None is plain; `proxy_protocol` is the header that each connection to a server begins with, "" is none.
+    """
 
     name: str
     servers: tuple[Server, ...]
@@ -85,6 +90,8 @@ class Pool:
     health: HealthCheck | None = None
     retries: Retries = Retries()
     sticky: Sticky | None = None
+    tls: ServerTls | None = None
+    proxy_protocol: Literal["", "v1", "v2"] = ""
 
 
 @dataclass(frozen=True, slots=True)

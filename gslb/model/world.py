@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gslb.model.balancing import Balancer, SessionCookie
+from gslb.model.listening import Listener
 from gslb.model.places import Region
 from gslb.model.steering import Service, State, Zone
 
@@ -20,7 +21,10 @@ class GeoSource:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the configuration says, checked and compiled. `balancer` is there on region nodes only."""
+    """What the configuration says, checked and compiled. `balancer` is there on region nodes only.
+
+    `listeners` are this node's for HTTP: an edge's front door, or a region's proxy.
+    """
 
     cluster: str
     generation: int
@@ -32,6 +36,7 @@ class Plan:
     balancer: Balancer | None = None
     session_secret: bytes = field(default=b"", repr=False)  # signs session cookies; the same on every node
     session_cookies: Mapping[str, tuple[SessionCookie, ...]] = field(default_factory=dict)  # by service
+    listeners: tuple[Listener, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)  # series name -> slot, see telemetry.py
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gslb.config.schema import Config
+from gslb.model import Listener
 from gslb.node.board import Board
 from gslb.state.directory import StateDirectory
+
+if TYPE_CHECKING:
+    from gslb.tls.contexts import ServerSide
 
 Role = Literal["edge", "region"]
 
@@ -32,6 +37,8 @@ class Sockets:
         """Closes all; only the parent does this, at its own end."""
         for group in (*self.dns_udp, *self.dns_tcp, *self.http, self.admin):
             for sock in group:
+                if sock.family == socket.AF_UNIX and sock.fileno() >= 0:  # once: all workers' lists hold the same
+                    Path(sock.getsockname()).unlink(missing_ok=True)
                 sock.close()
 
 
@@ -68,6 +75,8 @@ class NodeContext:
     board: Board
     sockets: Sockets
     cookie_secret: bytes
+    listeners: tuple[Listener, ...] = ()  # as the HTTP sockets are, in their order
+    tls: Mapping[str, ServerSide] = field(default_factory=dict)  # of the listeners that have it, by address
     overrides: Overrides = field(default_factory=Overrides)
     environment: dict[str, str] = field(default_factory=dict)
 

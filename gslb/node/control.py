@@ -27,6 +27,7 @@ from gslb.health.runner import Runner
 from gslb.model import State, Status
 from gslb.node import tables
 from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
+from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
 from gslb.node.planning import Planning
 from gslb.node.sides import EdgeSide, RegionSide, Side
@@ -40,7 +41,7 @@ from gslb.steering.engine import last_good, steers
 
 TICK_S = 0.25
 FIRST_ROUND_S = 0.8
-GEO_LOOK_S = 2.0
+FILES_LOOK_S = 2.0
 PARENT_HANG_S = 2.0
 
 log = logging.getLogger("gslb.control")
@@ -56,6 +57,7 @@ class Control:
         self.planning = Planning(context, restarts)
         self.side: Side = (EdgeSide if context.role == "edge" else RegionSide)(context)
         self.spread = Spread()
+        self.certificates = Certificates()
         self.view = View(self)
         self.locator = Locator(self.planning.database, self.planning.plan.services)
         self.incarnation = context.directory.raise_incarnation()
@@ -73,13 +75,14 @@ class Control:
     # ------------------------------------------------------------ life
     async def start(self) -> None:
         """Starts everything; the workers serve after the first round of probes, or without it."""
+        self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
         self.side.remember(self.context.directory.load_last_good() or {})
         self.runner.set_targets(self.side.targets())
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
         await self.runner.start()
         self._start_sync()
-        for coroutine in (self._ticks(), self._geo_looks()):
+        for coroutine in (self._ticks(), self._looks()):
             self._run(coroutine)
         app = make_app(self.view, self.planning.config.secrets.admin_token)
         for sock in self.context.sockets.admin:
@@ -221,6 +224,7 @@ class Control:
     def _take_plan(self) -> None:
         """Watches and spreads the Plan that planning holds now."""
         plan = self.planning.plan
+        self._certify()
         self.side.configure(plan, self.planning.config)
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
@@ -228,10 +232,20 @@ class Control:
         self._judge(first=False)
         self._build_tables()
 
-    async def _geo_looks(self) -> None:
-        """Notices a replaced GeoIP file."""
+    def _certify(self) -> None:
+        """Reads the certificates that the Plan names."""
+        if self.certificates.configure(self.planning.plan):
+            self.spread.keys(self.certificates.keys)
+            self.side.certify(self.certificates.keys)
+
+    async def _looks(self) -> None:
+        """Notices replaced files: certificates and keys, the GeoIP database."""
         while True:
-            await asyncio.sleep(GEO_LOOK_S)
+            await asyncio.sleep(FILES_LOOK_S)
+            if self.certificates.look():
+                self.spread.keys(self.certificates.keys)
+                self.side.certify(self.certificates.keys)
+                self.runner.set_targets(self.side.targets())
             if self.planning.geo_changed() is not None:
                 self._take_plan()
 

@@ -11,10 +11,12 @@ import errno
 import ipaddress
 import os
 import socket
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from gslb.errors import NodeError
+from gslb.model import UNIX, Listener
 
 BACKLOG = 4096
 UDP_BUFFER_BYTES = 4 << 20
@@ -94,3 +96,54 @@ def open_group(
     for host, port in addresses:
         open_socket(host, port, kind, share=False).close()
     return [[open_socket(host, port, kind) for host, port in addresses] for _ in range(workers)]
+
+
+# ---------------------------------------------------------------- HTTP: TCP and Unix sockets
+def open_listeners(listeners: Sequence[Listener], workers: int) -> list[list[socket.socket]]:
+    """For each worker its sockets, one a listener in their order. All workers take from the same Unix socket."""
+    for one in listeners:
+        if not one.address.startswith(UNIX):
+            open_socket(*split(one.address), socket.SOCK_STREAM, share=False).close()
+    shared = {
+        one.address: open_unix(one.address.removeprefix(UNIX), one.mode)
+        for one in listeners
+        if one.address.startswith(UNIX)
+    }
+    return [
+        [shared.get(one.address) or open_socket(*split(one.address), socket.SOCK_STREAM) for one in listeners]
+        for _ in range(workers)
+    ]
+
+
+def open_unix(path: str, mode: int) -> socket.socket:
+    """A listening Unix socket with these permissions; one that a dead process left is replaced. Raises NodeError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if _left_behind(path):
+            Path(path).unlink()
+        before = os.umask(0o777 & ~mode)  # so that it never is open to more than these
+        try:
+            sock.bind(path)
+        finally:
+            os.umask(before)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        remedy = {
+            errno.EADDRINUSE: "another program has it, or it is no socket: remove it, or change the listen line",
+            errno.ENOENT: "its folder is not there: make it",
+        }.get(error.errno or 0, os.strerror(error.errno or 0))
+        raise NodeError(f"can't listen on {path}: {remedy}") from error
+    sock.setblocking(False)
+    return sock
+
+
+def _left_behind(path: str) -> bool:
+    """Whether `path` is a socket that nobody listens on."""
+    try:
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == errno.ECONNREFUSED

@@ -15,6 +15,7 @@ from typing import Any
 
 from gslb.errors import NodeError
 from gslb.model import Plan, RegionStatus, State, Status
+from gslb.tls.material import Keys
 
 FRAME_MAX_BYTES = 256 << 20
 _LENGTH = struct.Struct("!I")
@@ -27,6 +28,13 @@ class NewPlan:
 
     plan: Plan
     cookie_secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """Certificates and keys that control has read and tried: serve by these from the next handshake on."""
+
+    keys: Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,7 @@ class WantFull:
     have: int
 
 
-Message = NewPlan | NewTables | FullStatus | StatusChange | Drain | Hello | WantFull
+Message = NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Drain | Hello | WantFull
 
 
 def diff(old: Status, new: Status, number: int) -> StatusChange:

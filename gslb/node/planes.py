@@ -23,7 +23,9 @@ from gslb.http.proxy import Proxy
 from gslb.model import GeoSource, Plan, World
 from gslb.node.board import Row
 from gslb.node.context import NodeContext
+from gslb.node.listeners import Listeners
 from gslb.telemetry import Counters
+from gslb.tls.material import Keys
 
 log = logging.getLogger("gslb.worker")
 
@@ -33,6 +35,9 @@ class Plane(Protocol):
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """Serves by `world` from now on; opens the sockets the first time."""
+
+    def certify(self, keys: Keys) -> None:
+        """Certificates, keys and authorities to go on with."""
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """Prefix tables for the geo database with this stamp are ready."""
@@ -62,7 +67,7 @@ class EdgePlane:
         self._frontdoor: FrontDoor | None = None
         self._udp: list[UdpServer] = []
         self._tcp: list[TcpServer] = []
-        self._http: list[asyncio.Server] = []
+        self._http = Listeners(context, index)
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """See Plane. A new Plan makes new counters, a new Locator and so new answers; a new Status only the latter."""
@@ -76,6 +81,11 @@ class EdgePlane:
             counters = Counters(self._row.cells, world.plan.counters)
             self._responder.swap(world, self._locator, counters)
             self._frontdoor.swap(world, self._locator, counters)
+            self._http.swap(world.plan)
+
+    def certify(self, keys: Keys) -> None:
+        """See Plane."""
+        self._http.certify(keys)
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """See Plane. Tables for another file are kept until that file's Plan comes."""
@@ -113,8 +123,8 @@ class EdgePlane:
             udp.start(loop)
         for tcp in self._tcp:
             tcp.start(loop)
-        for sock in sockets.of_worker("http", index):
-            self._http.append(await loop.create_server(self._frontdoor.protocol, sock=sock))
+        door = self._frontdoor
+        await self._http.open(world.plan, door.protocol, door.count, door.head_s)
 
     def drain(self) -> None:
         """See Plane."""
@@ -122,18 +132,18 @@ class EdgePlane:
             udp.close()
         for tcp in self._tcp:
             tcp.close()
-        for listener in self._http:
-            listener.close()
+        self._http.drain()
         if self._frontdoor is not None:
             self._frontdoor.drain()
 
     @property
     def active(self) -> int:
         """See Plane."""
-        return self._frontdoor.active if self._frontdoor is not None else 0
+        return self._http.active + (self._frontdoor.active if self._frontdoor is not None else 0)
 
     def close(self) -> None:
         """See Plane."""
+        self._http.close()
         if self._frontdoor is not None:
             self._frontdoor.close()
 
@@ -144,38 +154,47 @@ class RegionPlane:
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
         self._proxy: Proxy | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._listeners = Listeners(context, index)
+        self._keys = Keys()
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """See Plane."""
         del cookie_secret
         if self._proxy is None:
-            loop = asyncio.get_running_loop()
             counters = Counters(self._row.cells, world.plan.counters)
-            self._proxy = Proxy(world.plan, counters, clock=time.monotonic)
-            self._proxy.swap(world)
-            for sock in self._context.sockets.of_worker("http", self._index):
-                self._listeners.append(await loop.create_server(self._proxy.protocol, sock=sock))
+            proxy = self._proxy = Proxy(world.plan, counters, clock=time.monotonic)
+            proxy.certify(self._keys)
+            proxy.swap(world)
+            head_s = proxy.balancer.timeouts.head_s
+            await self._listeners.open(world.plan, proxy.protocol, proxy.count_refused, head_s)
         else:
             self._proxy.swap(world)
+            self._listeners.swap(world.plan)
+
+    def certify(self, keys: Keys) -> None:
+        """See Plane."""
+        self._keys = keys
+        self._listeners.certify(keys)
+        if self._proxy is not None:
+            self._proxy.certify(keys)
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """See Plane: a region steers nobody yet."""
 
     def drain(self) -> None:
         """See Plane."""
-        for listener in self._listeners:
-            listener.close()
+        self._listeners.drain()
         if self._proxy is not None:
             self._proxy.drain()
 
     @property
     def active(self) -> int:
         """See Plane."""
-        return self._proxy.active if self._proxy is not None else 0
+        return self._listeners.active + (self._proxy.active if self._proxy is not None else 0)
 
     def close(self) -> None:
         """See Plane."""
+        self._listeners.close()
         if self._proxy is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closing under it
                 self._proxy.close()

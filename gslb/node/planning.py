@@ -11,12 +11,13 @@ import logging
 import pickle
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
 from gslb.config.schema import Config
+from gslb.config.source import KeyChecks
 from gslb.errors import ConfigError, GeoError, Problem, UnknownName
 from gslb.geo.database import Database
 from gslb.model import GeoSource, Plan
@@ -74,7 +75,8 @@ class Planning:
         Raises ConfigError; then nothing has changed.
         """
         config = await asyncio.to_thread(
-            load, self._context.config_directory, environment=self._context.environment
+            load, self._context.config_directory, environment=self._context.environment,
+            keys=KeyChecks(self._context.name),
         )
         config = self._context.overrides.applied(config)
         try:
@@ -93,8 +95,8 @@ class Planning:
         """Settings of the sockets and processes that differ from what runs."""
         name = self._context.name
         settings = edge_settings if self._context.role == "edge" else region_settings
-        old, new = asdict(settings(self.config, name)), asdict(settings(config, name))
-        return [f"{key} changed" for key in new if old[key] != new[key] and key != "trusted_proxies"]
+        old, new = settings(self.config, name), settings(config, name)
+        return [f"{key} changed" for key, value in new.fixed().items() if old.fixed()[key] != value]
 
     # ------------------------------------------------------------ geo
     def _open_geo(self) -> GeoSource | None:

@@ -7,6 +7,8 @@ through `result`, shared reports through `heard`, and `payload` is what this nod
 from __future__ import annotations
 
 import json
+import logging
+import ssl
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,12 +19,17 @@ from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
 from gslb.http.replies import WELL_KNOWN, region_word
-from gslb.model import Balancer, Plan, RegionStatus, State, Status
+from gslb.model import Balancer, Plan, RegionStatus, ServerTls, State, Status
 from gslb.node.context import NodeContext
 from gslb.state.store import Report
+from gslb.tls.contexts import client_contexts
+from gslb.tls.material import Keys
 
 FAST_SHARE = 5  # a server's fast interval is this part of its interval …
 FAST_MIN_S = 0.3  # … but not below this
+
+
+log = logging.getLogger("gslb.control")
 
 
 class Side(Protocol):
@@ -32,6 +39,9 @@ class Side(Protocol):
 
     def configure(self, plan: Plan, config: Config) -> None:
         """Watches what the Plan names from now on."""
+
+    def certify(self, keys: Keys) -> None:
+        """Probes with these certificates and authorities from now on."""
 
     def targets(self) -> Mapping[Hashable, Target]:
         """What to probe, and how."""
@@ -90,6 +100,9 @@ class EdgeSide:
             name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
             for name, region in plan.regions.items()
         }
+
+    def certify(self, keys: Keys) -> None:
+        """See Side: regions are public, what this system trusts verifies them."""
 
     def targets(self) -> Mapping[Hashable, Target]:
         """See Side."""
@@ -172,13 +185,15 @@ class RegionSide:
         self._targets: dict[Hashable, Target] = {}
         self._balancer: Balancer | None = None
         self._generation = 0
+        self._keys = Keys()
+        self._contexts: dict[ServerTls, ssl.SSLContext] = {}
 
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side. A pool without a health check counts its servers as up."""
         del config
         assert plan.balancer is not None
         watched: dict[str, Watched] = {}
-        self._unwatched, self._targets = [], {}
+        self._unwatched = []
         self._balancer, self._generation = plan.balancer, plan.generation
         for pool in plan.balancer.pools.values():
             keys = [f"{pool.name}/{server.id}" for server in pool.servers]
@@ -186,17 +201,46 @@ class RegionSide:
             if health is None:
                 self._unwatched += keys
                 continue
-            fast_s = max(FAST_MIN_S, health.interval_s / FAST_SHARE)
-            for key, server in zip(keys, pool.servers, strict=True):
+            for key in keys:
                 old = self._watched.get(key)
                 watched[key] = old if old and old.fall == health.fall else Watched(
                     Tracker(health.rise, health.fall), health.fall
                 )
-                host = f"[{server.host}]" if ":" in server.host else server.host
-                self._targets[key] = Target(
-                    health.check, f"http://{host}:{server.port}", health.interval_s, fast_s, health.timeout_s
-                )
         self._watched = watched
+        new = {pool.tls for pool in plan.balancer.pools.values() if pool.tls is not None}
+        if new != self._contexts.keys():
+            made = client_contexts(new - self._contexts.keys(), {}, self._keys, log.error)
+            self._contexts = {tls: made.get(tls) or self._contexts[tls] for tls in new}
+        self._aim(plan.balancer)
+
+    def certify(self, keys: Keys) -> None:
+        """See Side."""
+        self._keys = keys
+        self._contexts = client_contexts(self._contexts, self._contexts, keys, log.error)
+        if self._balancer is not None:
+            self._aim(self._balancer)
+
+    def _aim(self, balancer: Balancer) -> None:
+        """Makes the targets."""
+        self._targets = {}
+        for pool in balancer.pools.values():
+            health, tls = pool.health, pool.tls
+            if health is None:
+                continue
+            fast_s = max(FAST_MIN_S, health.interval_s / FAST_SHARE)
+            context = None if tls is None else self._contexts[tls]
+            for server in pool.servers:
+                host = f"[{server.host}]" if ":" in server.host else server.host
+                self._targets[f"{pool.name}/{server.id}"] = Target(
+                    health.check,
+                    f"{'http' if tls is None else 'https'}://{host}:{server.port}",
+                    health.interval_s,
+                    fast_s,
+                    health.timeout_s,
+                    context,
+                    "" if tls is None else tls.server_name,
+                    pool.proxy_protocol,
+                )
 
     def targets(self) -> Mapping[Hashable, Target]:
         """See Side."""

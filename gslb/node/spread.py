@@ -12,7 +12,8 @@ from typing import Any
 
 from gslb.model import Plan, Status
 from gslb.node.link import Link
-from gslb.node.messages import FullStatus, Hello, Message, NewPlan, NewTables, WantFull, diff
+from gslb.node.messages import FullStatus, Hello, Message, NewKeys, NewPlan, NewTables, WantFull, diff
+from gslb.tls.material import Keys
 
 log = logging.getLogger("gslb.control")
 
@@ -23,6 +24,7 @@ class Spread:
     def __init__(self) -> None:
         self.status = Status()
         self.number = 0
+        self._keys: NewKeys | None = None
         self._plan: NewPlan | None = None
         self._tables: NewTables | None = None
         self._open = False  # nothing goes out before the first Status that steers is known
@@ -65,7 +67,7 @@ class Spread:
         if link is None or not self._open:
             self._lost.add(slot)
             return
-        told = (self._plan, self._tables, FullStatus(self.number, self.status))
+        told = (self._keys, self._plan, self._tables, FullStatus(self.number, self.status))
         if all(link.send(message) for message in told if message is not None):
             self._owed.discard(slot)
             self._lost.discard(slot)
@@ -73,6 +75,12 @@ class Spread:
             self._lost.add(slot)
 
     # ------------------------------------------------------------ what control says
+    def keys(self, keys: Keys) -> None:
+        """New certificates for all. Before the Plan that needs them."""
+        self._keys = NewKeys(keys)
+        if self._open:
+            self._send(self._keys)
+
     def plan(self, plan: Plan, cookie_secret: bytes) -> None:
         """A new Plan for all."""
         self._plan = NewPlan(plan, cookie_secret)

@@ -9,17 +9,23 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gslb.config.compile import edge_settings, region_settings
 from gslb.config.load import load
 from gslb.config.schema import Config
+from gslb.config.source import KeyChecks
 from gslb.errors import NodeError, UnknownName
+from gslb.model import Listener
 from gslb.node.board import Board
 from gslb.node.context import NodeContext, Overrides, Role, Sockets
-from gslb.node.listen import concrete, open_group, open_socket, split
+from gslb.node.listen import concrete, open_group, open_listeners, open_socket, split
 from gslb.node.parent import Parent
 from gslb.ops import logs
 from gslb.state.directory import StateDirectory
+
+if TYPE_CHECKING:
+    from gslb.tls.contexts import ServerSide
 
 WORKERS_MAX = 64
 
@@ -41,7 +47,7 @@ def run_node(
     """
     environment = dict(os.environ)
     overrides = Overrides(tuple(redis), state_directory)
-    config = overrides.applied(load(directory, environment=environment))
+    config = overrides.applied(load(directory, environment=environment, keys=KeyChecks(name)))
     logs.configure(config.log.format, config.log.level, name)
     _check_name(role, name, config)
     context = _context(role, name, node_id or socket.gethostname(), directory, config, overrides, environment)
@@ -68,16 +74,16 @@ class Wanted:
     workers: int
     admin: str
     dns: Sequence[str]
-    http: Sequence[str]
+    http: Sequence[Listener]
 
 
 def _wanted(role: Role, name: str, config: Config) -> Wanted:
     cpus = len(os.sched_getaffinity(0))
     if role == "edge":
         edge = edge_settings(config, name, cpu_count=cpus)
-        return Wanted(edge.workers, edge.admin, edge.dns_listen, edge.frontdoor_listen)
+        return Wanted(edge.workers, edge.admin, edge.dns_listen, edge.frontdoor)
     region = region_settings(config, name, cpu_count=cpus)
-    return Wanted(region.workers, region.admin, (), region.listen)
+    return Wanted(region.workers, region.admin, (), region.listeners)
 
 
 def _context(
@@ -100,7 +106,7 @@ def _context(
     sockets = Sockets(
         dns_udp=open_group(dns, socket.SOCK_DGRAM, slots) if dns else [],
         dns_tcp=open_group(dns, socket.SOCK_STREAM, slots) if dns else [],
-        http=open_group([split(item) for item in wanted.http], socket.SOCK_STREAM, slots),
+        http=open_listeners(wanted.http, slots),
         admin=[open_socket(*split(wanted.admin), socket.SOCK_STREAM, share=False)],
     )
     secret = config.secrets.dns_cookie
@@ -114,7 +120,18 @@ def _context(
         directory=state,
         board=Board(slots + 1),
         sockets=sockets,
+        listeners=tuple(wanted.http),
+        tls=_server_sides(wanted.http),
         cookie_secret=secret.encode() if secret else secrets.token_bytes(16),
         overrides=overrides,
         environment=environment,
     )
+
+
+def _server_sides(listeners: Sequence[Listener]) -> dict[str, ServerSide]:
+    """TLS of the listeners by address, made before any process is forked: see tls/contexts.py."""
+    if all(one.tls is None for one in listeners):
+        return {}
+    from gslb.tls.contexts import ServerSide  # noqa: PLC0415 - OpenSSL, which a node without TLS does not load
+
+    return {one.address: ServerSide() for one in listeners if one.tls is not None}

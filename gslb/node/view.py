@@ -49,6 +49,7 @@ class View:
             "draining": control.status.draining,
             "isolated": described.get("isolated", False),
             "geo_problem": control.planning.geo_problem,
+            "certificates": control.certificates.describe(),
             "regions": {
                 name: {"state": one.state.value, "why": one.why, "evidence": described["evidence"].get(name, {})}
                 for name, one in control.status.regions.items()
@@ -117,6 +118,9 @@ class View:
         for (target, ok), count in self._probes.items():
             gauges.set("gslb_health_checks_total", count, target=target, result="ok" if ok else "failed")
         self._gauge_regions(control.side.describe(time.monotonic()))
+        for user, name, expires in control.certificates.expiries():
+            gauges.set("gslb_tls_certificate_expiry_seconds", expires, listener=user, certificate=name)
+        gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
         self._gauge_store()
         self._gauge_processes()
 

@@ -23,7 +23,18 @@ from gslb.model import Plan, Status, World
 from gslb.node.board import PLAN_GENERATION, READY, STATUS_GENERATION, STATUS_NUMBER, Row
 from gslb.node.context import NodeContext
 from gslb.node.link import Link
-from gslb.node.messages import Drain, FullStatus, Hello, Message, NewPlan, NewTables, StatusChange, WantFull, apply
+from gslb.node.messages import (
+    Drain,
+    FullStatus,
+    Hello,
+    Message,
+    NewKeys,
+    NewPlan,
+    NewTables,
+    StatusChange,
+    WantFull,
+    apply,
+)
 from gslb.node.planes import EdgePlane, Plane, RegionPlane
 
 BEAT_INTERVAL_S = 0.25
@@ -126,6 +137,9 @@ class Worker:
         known = self._known
         if isinstance(message, NewTables):
             self.plane.install(message.stamp, message.tables)
+            return
+        if isinstance(message, NewKeys):
+            self.plane.certify(message.keys)
             return
         if isinstance(message, NewPlan):
             if known.plan is not None and message.plan.generation < known.plan.generation:

@@ -13,6 +13,7 @@ import click
 from gslb.config.compile import compile_plan, edge_settings, geo_source
 from gslb.config.load import load
 from gslb.config.schema import Config
+from gslb.config.source import KeyChecks
 from gslb.errors import ConfigError, GeoError, GslbError
 from gslb.geo.database import Database
 from gslb.geo.locate import Locator
@@ -35,10 +36,12 @@ def _wrong(problems: list[dict[str, Any]], text: str, *, as_json: bool) -> int:
     return WRONG
 
 
-def check_files(directory: Path, *, as_json: bool) -> int:
-    """`gslb check`: 0 and a summary, or 2 and every problem."""
+def check_files(directory: Path, *, node: str | None, as_json: bool) -> int:
+    """`gslb check`: 0 and a summary, or 2 and every problem. Certificates of `node` are read; None is everybody's."""
     try:
-        config = load(directory, environment=dict(os.environ))
+        config = load(directory, environment=dict(os.environ), keys=KeyChecks(node, time.time()))
+        if node is not None and node not in config.regions and config.edges:
+            edge_settings(config, node)  # raises UnknownName
         plan = compile_plan(config, generation=1, region=None, geo=None)
         for region in config.regions:
             compile_plan(config, generation=1, region=region, geo=None)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gslb.balancing.sessions import Session, moved, seal, started
 from gslb.geo.locate import Locator
-from gslb.http import frontdoor
+from gslb.http import answering
 from gslb.http.frontdoor import FrontDoor
 from gslb.model import Location, Plan, Region, RegionStatus, Service, SessionCookie, State, Status, World
 from gslb.steering.policy import POLICIES
@@ -381,7 +381,7 @@ def test_close_when_asked(door, request_head):
 
 
 def test_slow_heads_get_408_and_idle_connections_end(monkeypatch):
-    monkeypatch.setattr(frontdoor, "LINGER_S", 0.2)
+    monkeypatch.setattr(answering, "LINGER_S", 0.2)
     one = Running(PLAIN)  # its own: short deadlines of one that tests share would outlast this test
     try:
         one.door.head_s = one.door.keepalive_s = 0.2
@@ -448,7 +448,7 @@ def test_drain_closes_idle_connections_and_finishes_others():
 
 
 def test_connections_are_bounded(door, monkeypatch):
-    monkeypatch.setattr(frontdoor, "CONNECTIONS_MAX", 0)
+    monkeypatch.setattr(answering, "CONNECTIONS_MAX", 0)
     with door.connect() as sock:
         received = b""
         with contextlib.suppress(ConnectionError):

@@ -155,11 +155,11 @@ def test_compose_and_its_configuration_agree(tmp_path):
         backends = f"{name}-backends"
         assert servers == {(at[backends], port(listen)) for listen in services[backends]["command"][1:]}
         balancer = config.regions[name].balancer
-        assert [port(listen) for listen in balancer.listen] == [80]
+        assert [port(listen.address) for listen in balancer.listen] == [80]
         assert port(balancer.admin) == 9470
 
     edge = config.edge
-    inside = {port(edge.dns.listen[0]), port(edge.frontdoor.listen[0])}
+    inside = {port(edge.dns.listen[0]), port(edge.frontdoor.listen[0].address)}
     assert {int(one.split(":")[2].split("/")[0]) for one in services["edge-1"]["ports"]} == inside
     assert {one.split("/")[1] for one in services["edge-1"]["ports"] if ":53/" in one} == {"udp", "tcp"}
     assert all(one.startswith("127.0.0.1:") for one in services["edge-1"]["ports"])
@@ -229,13 +229,13 @@ def test_kubernetes_and_its_configuration_agree(tmp_path):
              for name, spec in sets.items()}  # fmt: skip
     assert set(config.edges) == {f"edge-{number}" for number in range(sets["edge"]["replicas"])}
     edge = config.edge
-    dns, front, admin = port(edge.dns.listen[0]), port(edge.frontdoor.listen[0]), port(edge.admin.listen)
+    dns, front, admin = port(edge.dns.listen[0]), port(edge.frontdoor.listen[0].address), port(edge.admin.listen)
     assert ports["edge"] == {"dns-udp": dns, "dns-tcp": dns, "http": front, "admin": admin}
     regions = sets.keys() - {"edge"}
     assert regions
     for name in regions:
         balancer = config.regions[name].balancer
-        assert ports[name] == {"http": port(balancer.listen[0]), "admin": port(balancer.admin)}
+        assert ports[name] == {"http": port(balancer.listen[0].address), "admin": port(balancer.admin)}
         assert ["region", "--name", name] == sets[name]["template"]["spec"]["containers"][0]["args"][:3]
     hosts = {one["metadata"]["name"] for one in of_kind("Service")}
     assert all(re.fullmatch(r"redis://([\w-]+):6379/0", url)[1] in hosts for url in config.state.redis)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.client
 import io
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -76,9 +77,10 @@ class Backend:
     bodies: list[bytes] = field(default_factory=list)
     server: asyncio.Server | None = None
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    tls: ssl.SSLContext | None = None
 
     async def start(self, port: int = 0) -> Backend:
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self.tls)
         self.port = self.server.sockets[0].getsockname()[1]
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
@@ -55,8 +56,8 @@ async def backend() -> AsyncIterator[Callable[..., Awaitable[Backend]]]:
     """Starts backends; ended with the test."""
     started: list[Backend] = []
 
-    async def run(handler: Handler = answer_ok, reply: bytes = OK) -> Backend:
-        started.append(await Backend(handler, reply).start())
+    async def run(handler: Handler = answer_ok, reply: bytes = OK, tls: ssl.SSLContext | None = None) -> Backend:
+        started.append(await Backend(handler, reply, tls=tls).start())
         return started[-1]
 
     yield run

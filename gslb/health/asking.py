@@ -1,0 +1,81 @@
+"""One check over a connection that begins with a PROXY header, which aiohttp can't send. Only the runner calls it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from gslb.health.check import BODY_MAX_BYTES, Reply, Request
+from gslb.http.chunked import ChunkedBody
+from gslb.http.heads import CHUNKED
+from gslb.http.proxy_protocol import Ends, encode
+from gslb.http.responses import UNTIL_CLOSE, parse_response
+
+if TYPE_CHECKING:
+    from gslb.health.runner import Target
+
+_PIECE_BYTES = 65_536
+
+
+async def ask_with_header(target: Target, request: Request) -> Reply:
+    """The reply to `request`; the header says that the proxy speaks for itself, no client.
+
+    Raises OSError (ssl.SSLError among them) or HttpError; the caller bounds the time.
+    """
+    parts = urlsplit(target.url)
+    host = parts.hostname or ""
+    reader, writer = await asyncio.open_connection(host, parts.port or (443 if parts.scheme == "https" else 80))
+    try:
+        writer.write(encode(target.proxy_protocol, Ends()))
+        if target.tls is not None:
+            await writer.start_tls(target.tls, server_hostname=target.server_name or host)
+        fields = {"Host": parts.netloc, "User-Agent": "gslb-health", **request.headers, "Connection": "close"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        path = parts.path.rstrip("/") + request.path
+        writer.write(f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode("ascii", "replace"))
+        return await _reply(reader, to_head=request.method == "HEAD")
+    finally:
+        writer.transport.abort()
+
+
+async def _reply(reader: asyncio.StreamReader, *, to_head: bool) -> Reply:
+    """Reads a final head, and as much of the body as a check may see."""
+    data, scanned = b"", 0
+    while True:
+        head = parse_response(data, scanned)
+        if head is not None and head.status >= 200:
+            break
+        if head is not None:  # an interim one (RFC 9110 §15.2)
+            data, scanned = data[head.end :], 0
+            continue
+        scanned = len(data)
+        data += await _more(reader)
+    lines = (line.partition(b":") for line in data[head.line_end + 2 : head.end - 4].split(b"\r\n"))
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1").strip() for name, _, value in lines}
+    rest, length = data[head.end :], head.body_length(to_head)
+    body = bytearray()
+    chunks = ChunkedBody("server", payload_only=True) if length == CHUNKED else None
+    while True:
+        if chunks is None:
+            body += rest
+            whole = length >= 0 and len(body) >= length
+        else:
+            for piece in chunks.feed(rest)[0]:
+                body += piece
+            whole = chunks.done
+        if whole or len(body) >= BODY_MAX_BYTES:
+            break
+        rest = await reader.read(_PIECE_BYTES)
+        if not rest and length == UNTIL_CLOSE:
+            break
+        if not rest:
+            raise ConnectionResetError
+    return Reply(head.status, headers, bytes(body[: length if length >= 0 else None][:BODY_MAX_BYTES]))
+
+
+async def _more(reader: asyncio.StreamReader) -> bytes:
+    data = await reader.read(_PIECE_BYTES)
+    if not data:
+        raise ConnectionResetError
+    return data

@@ -1,0 +1,1 @@
+"""TLS: certificates and their keys from files to contexts, and the choice between them. Config and nodes call it."""
