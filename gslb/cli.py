@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -168,6 +169,104 @@ def reload(config: Path | None, node: str | None, as_json: bool) -> None:
         from gslb.ops.commands import reload_nodes  # noqa: PLC0415 - see _config_directory
 
         sys.exit(reload_nodes(_config_directory(config), node=node, as_json=as_json))
+
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def _where(command: F) -> F:
+    """Which node a command about servers asks, and how it prints."""
+    region = click.option("--region", metavar="NAME", help="Which region's node [default: the one that runs here].")
+    return config_option(region(node_option(json_option(command))))
+
+
+def _server_words(command: F) -> F:
+    """What may be said of a server."""
+    options = (
+        click.option("--weight", type=int, help="Its share relative to the others; 0 takes no new requests."),
+        click.option("--max-connections", type=int, help="Requests it serves at once, per worker; 0 is no limit."),
+        click.option("--health-check-url", metavar="URL", help="Its own check: /path, or http://host:port/path."),
+        click.option("--timeout-ms", type=int, help="A check without a whole answer by then has failed."),
+        click.option("--protocol", type=click.Choice(["http", "https", "tcp"]), help="tcp: checked by a connection."),
+        click.option(
+            "--status", type=click.Choice(["ACTIVE", "INACTIVE", "MAINTENANCE"]),
+            help="INACTIVE: not used; MAINTENANCE: no new requests.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cli.group(invoke_without_command=True)
+@_where
+@click.pass_context
+def servers(
+    context: click.Context, config: Path | None, region: str | None, node: str | None, as_json: bool
+) -> None:
+    """List a region's servers, or change them while it runs.
+
+    What is said here is kept beside the files, survives a restart, and is shown as what differs from them.
+    """
+    if context.invoked_subcommand is not None:
+        if any((config, region, node, as_json)):
+            raise click.UsageError(f"write the options behind the command: gslb servers {context.invoked_subcommand} …")
+        return
+    with told():
+        from gslb.ops.server_commands import list_servers  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(list_servers(_config_directory(config), node=node, region=region, as_json=as_json))
+
+
+@servers.command("add")
+@click.argument("pool")
+@click.option("--id", "server_id", help="Its name in status, logs and sessions [default: HOST:PORT].")
+@click.option("--host", required=True, help="An IP address or a host name.")
+@click.option("--port", required=True, type=int)
+@_server_words
+@_where
+def servers_add(
+    pool: str, config: Path | None, region: str | None, node: str | None, as_json: bool, **words: int | str | None
+) -> None:
+    """Register a server with POOL; again with the same id to change it."""
+    with told():
+        from gslb.ops.server_commands import add_server  # noqa: PLC0415 - see _config_directory
+
+        words = {"pool": pool, **words}
+        sys.exit(add_server(_config_directory(config), words, node=node, region=region, as_json=as_json))
+
+
+@servers.command("set")
+@click.argument("target", metavar="POOL/ID")
+@_server_words
+@_where
+def servers_set(
+    target: str, config: Path | None, region: str | None, node: str | None, as_json: bool, **words: int | str | None
+) -> None:
+    """Change a server, declared in the files or registered. What isn't given stays as it is."""
+    with told():
+        from gslb.ops.server_commands import set_server  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(set_server(_config_directory(config), target, words, node=node, region=region, as_json=as_json))
+
+
+def _order(verb: str, text: str) -> None:
+    """Adds `gslb servers VERB POOL/ID`."""
+
+    @servers.command(verb, help=text)
+    @click.argument("target", metavar="POOL/ID")
+    @_where
+    def command(target: str, config: Path | None, region: str | None, node: str | None, as_json: bool) -> None:
+        with told():
+            from gslb.ops.server_commands import order  # noqa: PLC0415 - see _config_directory
+
+            sys.exit(order(_config_directory(config), target, verb, node=node, region=region, as_json=as_json))
+
+
+_order("drain", "Give a server no new requests; what runs is finished.")
+_order("undrain", "Give a drained server requests again.")
+_order("reset", "Forget what was changed of a server: it is as the files say, or as it was registered.")
+_order("remove", "Remove a registered server; what runs is finished. Declared ones are removed in the files.")
 
 
 @cli.command()

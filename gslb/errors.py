@@ -6,7 +6,9 @@
     ├── GeoError             a GeoIP database is missing, broken or of the wrong kind
     ├── StateError           the state directory can't be used
     │   ├── StateLocked      another node holds it
-    │   └── StoreUnavailable the shared store does not answer (the caller goes on with what it has)
+    │   ├── StoreUnavailable the shared store does not answer (the caller goes on with what it has)
+    │   └── RegistryUnavailable the registry of servers can't be read or written now
+    ├── ChangeRefused        a change of a server that can't be made; carries the status to answer and the field
     ├── WireError            a DNS packet that can't be read; carries the RCODE to answer with
     ├── TlsError             a certificate, a key or an authority's file can't be used; says what would be right
     ├── HttpError            a peer broke HTTP; carries whom to blame, the status to answer and may_retry
@@ -82,6 +84,26 @@ class StateLocked(StateError):
 
 class StoreUnavailable(StateError):
     """The shared store does not answer; the caller goes on with what it has."""
+
+
+class RegistryUnavailable(StateError):
+    """The registry of servers can't be read or written now; traffic goes on, changes wait. `corrupt`: it is broken."""
+
+    def __init__(self, message: str, *, corrupt: bool = False) -> None:
+        self.corrupt = corrupt
+        super().__init__(message)
+
+
+class ChangeRefused(GslbError):
+    """A change of a server that can't be made.
+
+    `status` is 400 (the words are wrong), 404 (there is no such server) or 409 (it is not in a state for that);
+    `field` the word that is wrong, "" for none.
+    """
+
+    def __init__(self, message: str, status: int, field: str = "") -> None:
+        self.status, self.field = status, field
+        super().__init__(message)
 
 
 class WireError(GslbError):

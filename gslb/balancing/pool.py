@@ -166,6 +166,11 @@ class PoolState:
         return self._active.get(server_id, 0)
 
     @property
+    def running(self) -> Mapping[str, int]:
+        """Requests that this worker has running, by server id; servers that left the pool among them."""
+        return self._active
+
+    @property
     def usable(self) -> int:
         """How many servers may be given requests, full ones included."""
         return len(self._free) + len(self._full)

@@ -29,6 +29,7 @@ from gslb.config.schema_cluster import (
 from gslb.config.schema_listen import CertificateSection, ListenSection, ListenTlsSection, ServerTlsSection
 from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection, StickySection
 from gslb.config.schema_region import BalancerSection, LocationSection, RegionFile, TimeoutsSection
+from gslb.config.schema_registry import RegistrySection
 from gslb.config.schema_routes import MatchSection, RouteSection
 from gslb.model import Record
 
@@ -65,6 +66,7 @@ __all__ = [
     "ProbeSection",
     "RecordSection",
     "RegionFile",
+    "RegistrySection",
     "RetriesSection",
     "RouteSection",
     "SecretsSection",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from gslb.config.schema_cluster import LISTENS_MAX, PROXIES_MAX
 from gslb.config.schema_listen import ListenSection
 from gslb.config.schema_pool import PoolSection
+from gslb.config.schema_registry import RegistrySection
 from gslb.config.schema_routes import RouteSection
 from gslb.config.values import (
     Address,
@@ -95,6 +96,7 @@ class BalancerSection(Section):
         (), description="which pool serves what, in order; without any, the only pool serves all"
     )
     pools: Annotated[dict[Name, PoolSection], MinLen(1), MaxLen(POOLS_MAX)] = Field(description="the pools by name")
+    registry: RegistrySection = Field(RegistrySection(), description="servers at run time, and what servers did")
 
 
 class RegionFile(Section):

@@ -10,6 +10,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from gslb.balancing.exchange import Exchange
+from gslb.balancing.tallies import LOST, SECONDS
 from gslb.errors import HttpError
 from gslb.http.endpoint import (
     CLOSED,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gslb.model import Server
 
 _INFORMATIONAL = ord("1")
+ZERO = ord("0")
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 §9.2.2
 # What our reasons are called in `gslb_http_upstream_errors_total`.
 COUNTED = {
@@ -115,7 +117,11 @@ class Attempts(Endpoint):
         pool, proxy = self.pool, self.proxy
         if pool is not None and self.server is not None:  # always so: for the type checker
             pool.ended(self.server)
-            pool.answered(line[9], proxy.clock() - self.started)
+            seconds = proxy.clock() - self.started
+            pool.answered(line[9], seconds)
+            tally = pool.tallies[self.server.id]  # one look-up and two adds: what this server did
+            tally[line[9] - ZERO] += 1
+            tally[SECONDS] += seconds
             if pool.watch is not None:  # one slot read: few pools learn from how requests end
                 pool.watch.answered(self.server, line, self.began)
         self.server = self.upstream = None
@@ -132,9 +138,12 @@ class Attempts(Endpoint):
         number, offered = self.offered
         out = switch_head(data, head, offered if number == self.number else b"")
         assert self.pool is not None
+        assert self.server is not None
         self.pool.answered(_INFORMATIONAL, self.proxy.clock() - self.started)
-        if self.pool.watch is not None and self.server is not None:
-            self.pool.watch.answered(self.server, data, self.began)
+        if self.server is not None:
+            self.pool.tallies[self.server.id][_INFORMATIONAL - ZERO] += 1
+            if self.pool.watch is not None:
+                self.pool.watch.answered(self.server, data, self.began)
         self.proxy.sent += len(out)
         self.write(out)
         self.sent = b""
@@ -347,6 +356,8 @@ class Attempts(Endpoint):
         pool, server = self.pool, self.server
         if server is not None and pool is not None:
             pool.ended(server)
+            if reason:
+                pool.tallies[server.id][LOST] += 1
             if pool.watch is not None:
                 pool.watch.ended(server, reason, self.began)
             self.server = None

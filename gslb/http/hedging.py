@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.exchange import Exchange
+from gslb.balancing.tallies import LOST
 from gslb.http.endpoint import CLOSED, CONNECTING, WAITING
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ class Rival:
     def _ended(self, reason: str) -> None:
         """Frees the place at the server; `reason` if the server is to blame."""
         self.pool.ended(self.server)
+        if reason:
+            self.pool.tallies[self.server.id][LOST] += 1
         if self.pool.watch is not None:
             self.pool.watch.ended(self.server, reason, self.began)
 

@@ -14,6 +14,7 @@ from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
+from gslb.balancing.tallies import new_tallies
 from gslb.http.hedging import Hedges
 from gslb.http.watching import Watch
 from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Counters
@@ -73,13 +74,14 @@ class PoolLinks:
     __slots__ = (
         "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
         "hedges_won", "key", "links", "pick", "report", "reported", "retries", "seconds", "started", "state",
-        "sticking", "try_by", "watch",
+        "sticking", "tallies", "try_by", "watch",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters) -> None:
         self.state = state
         self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
         self.links: dict[str, Link] = {}  # by server id
+        self.tallies = new_tallies()  # what each server did; outlives plans
         self.active = 0  # requests that have a server; counted by the proxy's sweep
         self.budget = Budget(state.pool.retries.budget)
         self.hedges: Hedges | None = None

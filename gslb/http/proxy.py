@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.pool import PoolState
 from gslb.balancing.routes import Router
+from gslb.balancing.tallies import Counted, Telling
 from gslb.errors import HttpError
 from gslb.http.client import Client
 from gslb.http.connecting import open_upstream
@@ -70,6 +71,7 @@ class Proxy:
         self._keys = Keys()
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
         self._connects: set[asyncio.Task[None]] = set()
+        self._telling = Telling()
         self._world = World(plan, Status())
         self.swap(self._world)
         self._sweep()
@@ -97,7 +99,7 @@ class Proxy:
         self.upgrades = frozenset(token.encode() for token in balancer.upgrades)
         self._trusted = parse_networks(balancer.trusted_proxies)
         links: dict[Address, Link] = {}
-        wanted = {pool.tls for pool in balancer.pools.values() if pool.tls is not None}
+        wanted = balancer.server_tls
         if wanted != self._contexts.keys():
             new = client_contexts(wanted - self._contexts.keys(), {}, self._keys, log.error)
             self._contexts = {tls: new.get(tls) or self._contexts[tls] for tls in wanted}
@@ -117,14 +119,15 @@ class Proxy:
 
         Pools that share a server share its connections, if they talk to it alike.
         """
-        way = pool.tls, pool.proxy_protocol, bool(getattr(pool.algorithm, "reports", False))
+        way = pool.proxy_protocol, bool(getattr(pool.algorithm, "reports", False))
+        addresses: dict[str, Link] = {}
         for server in pool.servers:
-            address = (server.host, server.port, *way)
+            address = (server.host, server.port, pool.tls_to(server), *way)
             if address not in links:
-                links[address] = self._links.get(address) or Link(server.host, server.port, *way)
+                links[address] = self._links.get(address) or Link(*address)
+            addresses[server.id] = links[address]
         counters = Counters(self._cells, plan.counters or self._slots)
         known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
-        addresses = {one.id: links[one.host, one.port, *way] for one in pool.servers}
         known.update(pool, servers, addresses, counters, plan, self.clock)
         return known
 
@@ -224,6 +227,13 @@ class Proxy:
             client.connect_failed(_unreachable("connect_failed"))
         elif upstream.phase != CLOSED:
             link.keep(upstream, self.idle_by)  # its client is gone: the next one will use it
+
+    def counts(self, *, whole: bool) -> dict[str, Counted]:
+        """What servers did, where it changed since the last call; all of them if `whole`. See Telling."""
+        if whole:
+            self._telling.forget()
+        pools = self.pools.items()
+        return self._telling.changes((name, one.tallies, one.state.running, one.links) for name, one in pools)
 
     def _drop(self, upstream: Upstream) -> None:
         """A connection that came to nothing."""

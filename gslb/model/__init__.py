@@ -10,10 +10,14 @@ from __future__ import annotations
 from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, SessionCookie, Sticky, Timeouts
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
+from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
 
 __all__ = [
+    "ACTIVE",
+    "INACTIVE",
+    "MAINTENANCE",
     "UNIX",
     "Address",
     "Balancer",
@@ -33,6 +37,7 @@ __all__ = [
     "Record",
     "Region",
     "RegionStatus",
+    "Registration",
     "Retries",
     "Route",
     "Server",

@@ -9,27 +9,40 @@ from typing import Any, Literal
 
 from gslb.model.listening import ServerTls
 
+_TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One backend of a pool. `max_connections` 0 is no limit."""
+    """One backend of a pool. `max_connections` 0 is no limit.
+
+    `draining`: no new requests, what runs is finished. `health`: its own check, where it isn't the pool's. `protocol`:
+    "http" or "https" where it isn't the pool's.
+    """
 
     id: str
     host: str
     port: int
     weight: int = 1
     max_connections: int = 0
+    draining: bool = False
+    health: HealthCheck | None = None
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How a pool's servers are checked: `check` is a registered check's dataclass; times in seconds."""
+    """How a pool's servers are checked: `check` is a registered check's dataclass; times in seconds.
+
+    `url` (scheme, host and port) is asked in place of the server's own address; "" is that address.
+    """
 
     check: Any
     interval_s: float = 2.0
     timeout_s: float = 1.0
     rise: int = 2
     fall: int = 3
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,12 @@ class Pool:
     tls: ServerTls | None = None
     proxy_protocol: Literal["", "v1", "v2"] = ""
 
+    def tls_to(self, server: Server) -> ServerTls | None:
+        """How TLS is spoken to a server of this pool; None is plain."""
+        if server.protocol == "https":
+            return self.tls or _TLS
+        return None if server.protocol == "http" else self.tls
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -127,3 +146,10 @@ class Balancer:
     trusted_proxies: tuple[str, ...] = ()
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that a connection may be switched to
     max_head_bytes: int = 32_768
+
+    @property
+    def server_tls(self) -> set[ServerTls]:
+        """Every way in which TLS is spoken to servers."""
+        found = {pool.tls for pool in self.pools.values()}
+        found |= {pool.tls_to(server) for pool in self.pools.values() for server in pool.servers if server.protocol}
+        return {tls for tls in found if tls is not None}

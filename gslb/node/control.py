@@ -30,6 +30,7 @@ from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
 from gslb.node.planning import Planning
+from gslb.node.registering import Registering
 from gslb.node.sides import EdgeSide, RegionSide, Side
 from gslb.node.spread import Spread
 from gslb.node.view import View
@@ -56,7 +57,11 @@ class Control:
         self.started = time.monotonic()
         self.planning = Planning(context, restarts)
         self.side: Side = (EdgeSide if context.role == "edge" else RegionSide)(context)
-        self.spread = Spread()
+        self.registering = Registering(
+            context, self.planning, lambda: self.side.describe(time.monotonic())["servers"], lambda: self.status,
+            self._take_plan,
+        ) if context.role == "region" else None  # fmt: skip
+        self.spread = Spread(self.registering.traffic.heard if self.registering is not None else None)
         self.certificates = Certificates()
         self.view = View(self)
         self.locator = Locator(self.planning.database, self.planning.plan.services)
@@ -75,6 +80,8 @@ class Control:
     # ------------------------------------------------------------ life
     async def start(self) -> None:
         """Starts everything; the workers serve after the first round of probes, or without it."""
+        if self.registering is not None:
+            await self.registering.start()
         self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
         self.side.remember(self.context.directory.load_last_good() or {})
@@ -84,7 +91,9 @@ class Control:
         self._start_sync()
         for coroutine in (self._ticks(), self._looks()):
             self._run(coroutine)
-        app = make_app(self.view, self.planning.config.secrets.admin_token)
+        if self.registering is not None:
+            self._run(self.registering.run())
+        app = make_app(self.view, self.planning.config.secrets.admin_token, self.registering)
         for sock in self.context.sockets.admin:
             self._admin.append(await run_admin(app, sock))
         self._build_tables()
@@ -126,6 +135,8 @@ class Control:
             await admin.cleanup()
         if self.sync is not None:
             await self.sync.close()
+        if self.registering is not None:
+            await self.registering.close()
         self.spread.close()
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gslb.balancing.tallies import Counted
 from gslb.errors import NodeError
 from gslb.model import Plan, RegionStatus, State, Status
 from gslb.tls.material import Keys
@@ -89,7 +90,15 @@ class WantFull:
     have: int
 
 
-Message = NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Drain | Hello | WantFull
+@dataclass(frozen=True, slots=True)
+class ServerCounts:
+    """What servers (`pool/server id`) did since the worker's start, where that changed; bounded by TOLD_MAX."""
+
+    pid: int
+    counts: Mapping[str, Counted]
+
+
+Message = NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Drain | Hello | WantFull | ServerCounts
 
 
 def diff(old: Status, new: Status, number: int) -> StatusChange:

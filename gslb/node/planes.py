@@ -13,6 +13,7 @@ import time
 from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
+from gslb.balancing.tallies import Counted
 from gslb.dns.responder import Responder
 from gslb.dns.server import TcpServer, UdpServer
 from gslb.errors import GeoError
@@ -41,6 +42,9 @@ class Plane(Protocol):
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """Prefix tables for the geo database with this stamp are ready."""
+
+    def counts(self, *, whole: bool) -> Mapping[str, Counted]:
+        """What servers did, where it changed since the last call; all of them if `whole`."""
 
     def drain(self) -> None:
         """Takes nothing new."""
@@ -126,6 +130,11 @@ class EdgePlane:
         door = self._frontdoor
         await self._http.open(world.plan, door.protocol, door.count, door.head_s)
 
+    def counts(self, *, whole: bool) -> Mapping[str, Counted]:
+        """See Plane: an edge has no servers."""
+        del whole
+        return {}
+
     def drain(self) -> None:
         """See Plane."""
         for udp in self._udp:
@@ -180,6 +189,10 @@ class RegionPlane:
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
         """See Plane: a region steers nobody yet."""
+
+    def counts(self, *, whole: bool) -> Mapping[str, Counted]:
+        """See Plane."""
+        return self._proxy.counts(whole=whole) if self._proxy is not None else {}
 
     def drain(self) -> None:
         """See Plane."""

@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from gslb.balancing.merging import Rows, merge
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
 from gslb.config.schema import Config
 from gslb.config.source import KeyChecks
 from gslb.errors import ConfigError, GeoError, Problem, UnknownName
 from gslb.geo.database import Database
-from gslb.model import GeoSource, Plan
+from gslb.model import GeoSource, Plan, Pool
 from gslb.node.board import PLAN_GENERATION
 from gslb.node.context import NodeContext
 from gslb.telemetry import SeriesTable
@@ -41,6 +42,8 @@ class Planning:
         self.series = SeriesTable()
         self.cookie_secret = context.cookie_secret
         self._made_up = b""  # a session secret of this node's own
+        self.rows: Rows = {}  # what was said of servers at run time
+        self.declared: Mapping[str, Pool] = {}  # the pools as the files have them
         if restarts:
             self._resume()
         self.database: Database | None = None
@@ -58,7 +61,8 @@ class Planning:
         region, edge = (name, None) if role == "region" else (None, name)
         plan = compile_plan(config, generation=generation, region=region, geo=self._geo, edge=edge)
         self._header[PLAN_GENERATION] = generation
-        return replace(plan, counters=self.series.assign(plan), session_secret=self._session_secret(config))
+        plan = replace(plan, counters=self.series.assign(plan), session_secret=self._session_secret(config))
+        return self._with_rows(plan)
 
     def _session_secret(self, config: Config) -> bytes:
         """What signs session cookies: the cluster's, or this node's own."""
@@ -68,6 +72,24 @@ class Planning:
         if not self._made_up:
             self._made_up = self._context.directory.session_secret()
         return self._made_up
+
+    def _with_rows(self, plan: Plan) -> Plan:
+        """A Plan of the files, with what was said of servers at run time."""
+        if plan.balancer is None:
+            return plan
+        self.declared = plan.balancer.pools
+        return replace(plan, balancer=replace(plan.balancer, pools=merge(self.declared, self.rows.values())))
+
+    def take_rows(self, rows: Rows) -> Plan:
+        """The next Plan: what was said of servers at run time is this now. Region nodes only."""
+        assert self.plan.balancer is not None
+        self.rows = rows
+        generation = self._header[PLAN_GENERATION] + 1
+        balancer = replace(self.plan.balancer, pools=self.declared)
+        self.plan = self._with_rows(replace(self.plan, generation=generation, balancer=balancer))
+        self._header[PLAN_GENERATION] = generation
+        self._keep()
+        return self.plan
 
     async def reload(self) -> tuple[Plan, list[str]]:
         """Reads the files again: the new Plan, and what only a restart can change.
@@ -131,7 +153,7 @@ class Planning:
     # ------------------------------------------------------------ what outlives control
     def _keep(self) -> None:
         """Keeps what runs for a control that replaces this one."""
-        body = pickle.dumps((self.config, self.series.slots), pickle.HIGHEST_PROTOCOL)
+        body = pickle.dumps((self.config, self.series.slots, self.rows), pickle.HIGHEST_PROTOCOL)
         scratch = self._path.with_suffix(f".{secrets.token_hex(4)}")
         try:
             scratch.write_bytes(body)
@@ -142,12 +164,12 @@ class Planning:
     def _resume(self) -> None:
         """Goes on with what ran before; with what the parent loaded if that can't be read."""
         try:
-            config, slots = pickle.loads(self._path.read_bytes())
-        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError) as error:
+            config, slots, rows = pickle.loads(self._path.read_bytes())
+        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError, ValueError) as error:
             log.warning("can't go on with the running configuration (%s); using the one of the node's start", error)
             return
-        if isinstance(config, Config) and isinstance(slots, Mapping):
-            self.config = config
+        if isinstance(config, Config) and isinstance(slots, Mapping) and isinstance(rows, Mapping):
+            self.config, self.rows = config, rows
             self.series = SeriesTable(slots)
 
 

@@ -19,7 +19,7 @@ from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
 from gslb.http.replies import WELL_KNOWN, region_word
-from gslb.model import Balancer, Plan, RegionStatus, ServerTls, State, Status
+from gslb.model import Balancer, HealthCheck, Plan, Pool, RegionStatus, Server, ServerTls, State, Status
 from gslb.node.context import NodeContext
 from gslb.state.store import Report
 from gslb.tls.contexts import client_contexts
@@ -173,6 +173,13 @@ class Watched:
     interval_s: float = field(default=2.0)
 
 
+def _url(pool: Pool, server: Server, health: HealthCheck) -> str:
+    """What a server is probed by."""
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    scheme = "http" if pool.tls_to(server) is None else "https"
+    return health.url or f"{scheme}://{host}:{server.port}"
+
+
 class RegionSide:
     """Watches the servers of this region's pools."""
 
@@ -182,6 +189,7 @@ class RegionSide:
         del context
         self._watched: dict[str, Watched] = {}
         self._unwatched: list[str] = []
+        self._draining: list[str] = []
         self._targets: dict[Hashable, Target] = {}
         self._balancer: Balancer | None = None
         self._generation = 0
@@ -193,21 +201,22 @@ class RegionSide:
         del config
         assert plan.balancer is not None
         watched: dict[str, Watched] = {}
-        self._unwatched = []
+        before = self._targets
+        self._unwatched, self._draining = [], []
         self._balancer, self._generation = plan.balancer, plan.generation
         for pool in plan.balancer.pools.values():
-            keys = [f"{pool.name}/{server.id}" for server in pool.servers]
-            health = pool.health
-            if health is None:
-                self._unwatched += keys
-                continue
-            for key in keys:
-                old = self._watched.get(key)
-                watched[key] = old if old and old.fall == health.fall else Watched(
-                    Tracker(health.rise, health.fall), health.fall
-                )
+            for server in pool.servers:
+                key, health = f"{pool.name}/{server.id}", server.health or pool.health
+                if server.draining:
+                    self._draining.append(key)
+                if health is None:
+                    self._unwatched.append(key)
+                    continue
+                old, had = self._watched.get(key), before.get(key)
+                kept = old and old.fall == health.fall and had and had.url == _url(pool, server, health)
+                watched[key] = old if old and kept else Watched(Tracker(health.rise, health.fall), health.fall)
         self._watched = watched
-        new = {pool.tls for pool in plan.balancer.pools.values() if pool.tls is not None}
+        new = plan.balancer.server_tls
         if new != self._contexts.keys():
             made = client_contexts(new - self._contexts.keys(), {}, self._keys, log.error)
             self._contexts = {tls: made.get(tls) or self._contexts[tls] for tls in new}
@@ -224,23 +233,20 @@ class RegionSide:
         """Makes the targets."""
         self._targets = {}
         for pool in balancer.pools.values():
-            health, tls = pool.health, pool.tls
-            if health is None:
-                continue
-            fast_s = max(FAST_MIN_S, health.interval_s / FAST_SHARE)
-            context = None if tls is None else self._contexts[tls]
             for server in pool.servers:
-                host = f"[{server.host}]" if ":" in server.host else server.host
-                self._targets[f"{pool.name}/{server.id}"] = Target(
-                    health.check,
-                    f"{'http' if tls is None else 'https'}://{host}:{server.port}",
-                    health.interval_s,
-                    fast_s,
-                    health.timeout_s,
-                    context,
-                    "" if tls is None else tls.server_name,
-                    pool.proxy_protocol,
-                )
+                health = server.health or pool.health
+                if health is not None:
+                    self._targets[f"{pool.name}/{server.id}"] = self._target(pool, server, health)
+
+    def _target(self, pool: Pool, server: Server, health: HealthCheck) -> Target:
+        """What to probe of a server, in the way that requests go to it; an address of its own is asked plainly."""
+        fast_s = max(FAST_MIN_S, health.interval_s / FAST_SHARE)
+        times = health.interval_s, fast_s, health.timeout_s
+        if health.url:
+            return Target(health.check, health.url, *times)
+        tls = pool.tls_to(server)
+        context, name = (None, "") if tls is None else (self._contexts[tls], tls.server_name)
+        return Target(health.check, _url(pool, server, health), *times, context, name, pool.proxy_protocol)
 
     def targets(self) -> Mapping[Hashable, Target]:
         """See Side."""
@@ -279,7 +285,9 @@ class RegionSide:
 
     def servers(self) -> Mapping[str, State]:
         """See Side."""
-        return {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
+        down = {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
+        draining = {key: State.DRAINING for key in self._draining if down.get(key) is not State.DOWN}
+        return {**down, **draining}
 
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
@@ -297,4 +305,7 @@ class RegionSide:
         for key, one in self._watched.items():
             age_s = round(now - one.at, 3) if one.at is not None else None
             rows[key] = {"state": one.tracker.state.value, "why": one.why, "age_s": age_s}
+        for key in self._draining:
+            if rows[key]["state"] != State.DOWN.value:
+                rows[key] |= {"state": State.DRAINING.value, "why": "in maintenance: no new requests"}
         return {"servers": rows}

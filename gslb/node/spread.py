@@ -12,7 +12,7 @@ from typing import Any
 
 from gslb.model import Plan, Status
 from gslb.node.link import Link
-from gslb.node.messages import FullStatus, Hello, Message, NewKeys, NewPlan, NewTables, WantFull, diff
+from gslb.node.messages import FullStatus, Hello, Message, NewKeys, NewPlan, NewTables, ServerCounts, WantFull, diff
 from gslb.tls.material import Keys
 
 log = logging.getLogger("gslb.control")
@@ -21,7 +21,9 @@ log = logging.getLogger("gslb.control")
 class Spread:
     """Sends what control decides to every linked worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_counts: Callable[[int, ServerCounts], None] | None = None) -> None:
+        """`on_counts` is given a slot and what its worker says that servers did."""
+        self._on_counts = on_counts
         self.status = Status()
         self.number = 0
         self._keys: NewKeys | None = None
@@ -58,6 +60,8 @@ class Spread:
             elif isinstance(message, WantFull):
                 self._owed.add(slot)
                 self.settle()
+            elif isinstance(message, ServerCounts) and self._on_counts is not None:
+                self._on_counts(slot, message)
 
         return receive
 

@@ -15,6 +15,7 @@ from gslb.telemetry import Collector, Gauges
 
 if TYPE_CHECKING:
     from gslb.node.control import Control
+    from gslb.node.registering import Registering
 
 
 class View:
@@ -55,6 +56,7 @@ class View:
                 for name, one in control.status.regions.items()
             },
             "servers": described.get("servers", {}),
+            **({"registry": control.registering.describe()} if control.registering is not None else {}),
             "processes": self._processes(),
             "store": control.sync.endpoints() if control.sync else [],
             "reloads": dict(control.reloads),
@@ -121,8 +123,26 @@ class View:
         for user, name, expires in control.certificates.expiries():
             gauges.set("gslb_tls_certificate_expiry_seconds", expires, listener=user, certificate=name)
         gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
+        if control.registering is not None:
+            self._gauge_registry(control.registering)
         self._gauge_store()
         self._gauge_processes()
+
+    def _gauge_registry(self, registering: Registering) -> None:
+        """The registry of servers, and what each server did."""
+        gauges = self._gauges
+        gauges.set("gslb_registry_ok", not registering.why)
+        gauges.set("gslb_registry_rows", len(registering.rows))
+        gauges.set("gslb_registry_set_aside_total", registering.set_asides)
+        for result, count in registering.changes.items():
+            gauges.set("gslb_registry_changes_total", count, result=result)
+        for pool, server in registering.known():
+            did = registering.traffic.of((pool, server))
+            which = {"pool": pool, "server": server}
+            gauges.set("gslb_server_active_requests", did.active, **which)
+            gauges.set("gslb_server_requests_total", did.total, **which)
+            gauges.set("gslb_server_failed_total", did.failed, **which)
+            gauges.set("gslb_server_response_seconds_total", did.seconds, **which)
 
     def _gauge_regions(self, described: dict[str, Any]) -> None:
         """Regions and services on an edge, servers in a region."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ from gslb.node.messages import (
     NewKeys,
     NewPlan,
     NewTables,
+    ServerCounts,
     StatusChange,
     WantFull,
     apply,
@@ -38,6 +40,7 @@ from gslb.node.messages import (
 from gslb.node.planes import EdgePlane, Plane, RegionPlane
 
 BEAT_INTERVAL_S = 0.25
+COUNTS_EVERY_BEATS = 4  # what servers did is told once a second
 DRAIN_GRACE_S = 10.0
 GC_THRESHOLD = 100_000
 MESSAGES_MAX = 1024
@@ -66,6 +69,7 @@ class Worker:
         self._known = Known()
         self._link: Link | None = None
         self._inbox: asyncio.Queue[Message] = asyncio.Queue(MESSAGES_MAX)
+        self._told = False  # what servers did, to this link
         self._missed = False  # the inbox was full: what control said is asked for again
         self._done = asyncio.Event()
         self.failed = False
@@ -92,6 +96,7 @@ class Worker:
         if old is not None:
             old.close()
         self._link = await Link.open(sock, self._receive, self._lost)
+        self._told = False
         self._link.send(Hello(self._index, os.getpid()))
 
     async def stopped(self) -> None:
@@ -167,9 +172,19 @@ class Worker:
     # ------------------------------------------------------------ life
     async def _beat(self) -> None:
         """Moves the heart: a loop that stalls for seconds is a hang to the parent."""
-        while True:
+        for number in itertools.count():
             self._row.beat()
+            if number % COUNTS_EVERY_BEATS == 0:
+                self._tell_counts()
             await asyncio.sleep(BEAT_INTERVAL_S)
+
+    def _tell_counts(self) -> None:
+        """Tells control what servers did; all of it to a control that has just been linked."""
+        if self._link is None:
+            self._told = False
+            return
+        counts = self.plane.counts(whole=not self._told)
+        self._told = not counts or self._link.send(ServerCounts(os.getpid(), counts))
 
     async def _drain(self, grace_s: float) -> None:
         """Stops taking, waits for what is there, drops the rest."""

@@ -1,4 +1,4 @@
-"""The admin API of a node, in control's event loop: status, metrics, explanations, health, reload.
+"""The admin API of a node, in control's event loop: status, metrics, explanations, health, reload, servers.
 
 Who may what. `/healthz`, `/version` and `/metrics` answer whoever reaches the address. All else needs the token, if
 the configuration has one, except for reading from this host; without a token only this host is served. A page in an
@@ -20,7 +20,8 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from gslb import __version__
-from gslb.errors import ConfigError, GslbError
+from gslb.errors import ChangeRefused, ConfigError, GslbError, RegistryUnavailable
+from gslb.ops.admin_servers import ServersApi, ServersView
 
 REQUESTS_MAX = 64  # at one time; more are told to come back
 BODY_MAX_BYTES = 4096
@@ -83,6 +84,10 @@ class Admin:
                 for one in error.problems
             ]  # fmt: skip
             return _error(422, "the configuration is refused; everything goes on as it was", problems=problems)
+        except ChangeRefused as error:
+            return _error(error.status, str(error), field=error.field or None)
+        except RegistryUnavailable as error:
+            return _error(503, str(error), headers={hdrs.RETRY_AFTER: "1"})
         except GslbError as error:
             return _error(400, str(error))
         finally:
@@ -203,8 +208,8 @@ async def _sign(request: web.Request, response: web.StreamResponse) -> None:
     response.headers[hdrs.CACHE_CONTROL] = "no-store"
 
 
-def make_app(node: NodeView, token: str | None) -> web.Application:
-    """The admin API over `node`; `token` None or "" is no token."""
+def make_app(node: NodeView, token: str | None, servers: ServersView | None = None) -> web.Application:
+    """The admin API over `node`; `token` None or "" is no token, `servers` None a node without any."""
     admin = Admin(node, token or None)
     app = web.Application(middlewares=[admin.guard], client_max_size=BODY_MAX_BYTES)
     app.on_response_prepare.append(_sign)
@@ -218,6 +223,7 @@ def make_app(node: NodeView, token: str | None) -> web.Application:
     ):
         app.router.add_get(path, handler)
     app.router.add_post("/reload", admin.reload)
+    ServersApi(servers).add_routes(app.router)
     return app
 
 

@@ -7,6 +7,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from gslb.errors import GslbError
@@ -27,15 +28,29 @@ class NodeRefused(GslbError):
         super().__init__(message)
 
 
-def ask(node: str, path: str, *, post: bool = False, token: str | None = None, **query: str) -> dict[str, Any]:
+def ask(
+    node: str,
+    path: str,
+    *,
+    post: bool = False,
+    method: str | None = None,
+    body: Mapping[str, Any] | None = None,
+    token: str | None = None,
+    **query: str,
+) -> dict[str, Any]:
     """The JSON that `node` (a URL) gives for `path`. Raises NodeSilent, NodeRefused.
 
-    `token` defaults to the environment's GSLB_ADMIN_TOKEN.
+    `method` defaults to GET, or POST if `post`; `body` is sent as JSON. `token` defaults to the environment's
+    GSLB_ADMIN_TOKEN.
     """
     if urllib.parse.urlsplit(node).scheme not in {"http", "https"}:
         raise GslbError(f"{node!r} is not a node's URL: write http://127.0.0.1:9470")
     url = node.rstrip("/") + path + ("?" + urllib.parse.urlencode(query) if query else "")
-    request = urllib.request.Request(url, method="POST" if post else "GET", data=b"" if post else None)  # noqa: S310 - the scheme is checked above
+    method = method or ("POST" if post else "GET")
+    data = json.dumps(body).encode() if body is not None else b"" if method == "POST" else None
+    request = urllib.request.Request(url, method=method, data=data)  # noqa: S310 - the scheme is checked above
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
     token = token or os.environ.get("GSLB_ADMIN_TOKEN")
     if token:
         request.add_header("Authorization", f"Bearer {token}")

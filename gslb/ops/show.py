@@ -9,8 +9,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-COLOURS = {"up": "green", "unknown": "yellow", "draining": "cyan", "down": "red"}
+COLOURS = {
+    "up": "green", "unknown": "yellow", "draining": "cyan", "down": "red", "inactive": "cyan", "unused": "yellow",
+}  # fmt: skip
 _console = Console(highlight=False, soft_wrap=True)
+_piped = Console(highlight=False, soft_wrap=True, width=200)  # for wide tables that no terminal folds
 
 
 def state(text: str) -> str:
@@ -85,8 +88,18 @@ def status(answers: Mapping[str, Any]) -> None:
         rows = table("  what", "state", "why")
         for region, known in answer.get("regions", {}).items():
             rows.add_row(f"  region {escape(region)}", state(known["state"]), escape(known["why"]))
+        registry = answer.get("registry", {})
+        changed = registry.get("servers", {})
         for server, known in answer.get("servers", {}).items():
-            rows.add_row(f"  server {escape(server)}", state(known["state"]), escape(known.get("why", "")))
+            said = _said(changed[server]) if server in changed else ""
+            rows.add_row(f"  server {escape(server)}", state(known["state"]), escape(known.get("why", "") + said))
+        for server, said in changed.items():
+            if server not in answer.get("servers", {}):
+                rows.add_row(f"  server {escape(server)}", "not used", escape(_said(said).removeprefix("; ")))
+        if registry and not registry["ok"]:
+            rows.add_row("  registry", "[red]no changes[/]", escape(registry["why"]))
+        for file in registry.get("set_aside", []):
+            rows.add_row("  registry", "[yellow]made anew[/]", escape(f"a corrupt file is set aside as {file}"))
         for process in answer.get("processes", []):
             text = f"  {process['role']} {process['index']}" if process["role"] == "worker" else f"  {process['role']}"
             rows.add_row(text, "[green]ready[/]" if process["ready"] else "starting", f"pid {process['pid']}")
@@ -94,6 +107,51 @@ def status(answers: Mapping[str, Any]) -> None:
             rows.add_row(f"  store {escape(endpoint['endpoint'])}", state("up" if endpoint["up"] else "down"),
                          escape(endpoint.get("why", "")))
         _console.print(rows)
+
+
+def _said(entry: Mapping[str, Any]) -> str:
+    """What is not as the files say, of a server with a row in the registry."""
+    parts = ["registered at run time"] if entry["origin"] == "registered" else []
+    parts += [f"{word} {one['effective']} (files: {one['declared']})" for word, one in entry["differs"].items()]
+    parts += [entry["note"]] if entry["note"] else []
+    return "".join(f"; {part}" for part in parts)
+
+
+def servers(answers: Mapping[str, Any]) -> None:
+    """`gslb servers`: a table a region."""
+    for name, answer in answers.items():
+        if "error" in answer:
+            _console.print(f"[bold]{escape(name)}[/]: [red]{escape(answer['error'])}[/]")
+            continue
+        _console.print(f"[bold]{escape(name)}[/]")
+        rows = table("  server", "state", "status", "address", "weight", "limit", "active", "requests", "failed", "")
+        for column in rows.columns:
+            column.overflow = "fold"  # nothing is cut
+        for one in answer["servers"]:
+            rows.add_row(*_server(one))
+        (_console if _console.is_terminal else _piped).print(rows)
+
+
+def server(one: Mapping[str, Any]) -> None:
+    """One server after a change."""
+    if one.get("removed"):
+        running = f"; {one['active_connections']} requests are being finished" if one["active_connections"] else ""
+        _console.print(f"[green]removed[/] {escape(one['pool'])}/{escape(one['server_id'])}{running}")
+        return
+    key, _, status, address, weight, *_, notes = _server(one)
+    _console.print(f"{key.strip()}: {status}, {address}, weight {weight}" + (f"; {notes}" if notes else ""))
+
+
+def _server(one: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = ["registered"] if one["origin"] == "registered" else []
+    notes += [f"{word} {one[word]} (files: {one['declared'][word]})" for word in one["differs"]]
+    notes += [one["note"]] if one["note"] else []
+    return (
+        f"  {escape(one['pool'])}/{escape(one['server_id'])}", state(one["state"]), one["status"],
+        escape(f"{one['host']}:{one['port']}" if one["host"] else ""), str(one["weight"]),
+        str(one["max_connections"] or ""), str(one["active_connections"]), str(one["total_requests"]),
+        str(one["failed_requests"]), escape("; ".join(notes)),
+    )  # fmt: skip
 
 
 def reloaded(answers: Mapping[str, Any]) -> None:
