@@ -97,6 +97,7 @@ UPSTREAM_ERRORS = (
 LOAD_REPORTS = ("ok", "wrong")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STATES = ("up", "unknown", "draining", "down")
+GATES = ("closed", "open", "half_open", "ejected")
 
 _ALL = (
     # ---------------------------------------------------------------- an edge's DNS
@@ -159,6 +160,11 @@ _ALL = (
     _control("gslb_registry_changes_total", "counter", "Changes of servers at run time.", ("result",),
              ("ok", "refused")),
     _control("gslb_registry_set_aside_total", "counter", "Corrupt registry files that were set aside."),
+    _control("gslb_breaker_state", "gauge", "1 for what stands between the server and requests, else 0.",
+             ("pool", "server", "state"), GATES),
+    _control("gslb_breaker_opened_total", "counter", "How often the server's breaker opened.", ("pool", "server")),
+    _control("gslb_outlier_ejections_total", "counter", "Servers ejected as outliers of their pool.", ("pool",)),
+    _control("gslb_pool_panic", "gauge", "1 while fewer servers are available than the panic threshold.", ("pool",)),
     _control("gslb_health_checks_total", "counter", "Health checks made.", ("target", "result"), ("ok", "failed")),
     _control("gslb_store_up", "gauge", "1 if the shared store answers.", ("endpoint",)),
     _control("gslb_store_lag_seconds", "gauge", "Time since the shared store last answered.", ("endpoint",)),

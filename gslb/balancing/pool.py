@@ -2,6 +2,7 @@
 
 Core; called by the proxy for every request. One PoolState lives as long as its pool: a new Plan or Status goes in by
 `update`, and what is known of a server (running requests, the algorithm's memory) is keyed by server id and stays.
+Servers that come back get their share step by step (`ramps.py`): the proxy's sweep calls `sweep`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,17 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from gslb.balancing.algorithm import Listener, Observer, Picker, Placing
+from gslb.balancing.eligible import Eligible, eligible, of_pool
 from gslb.balancing.loads import LoadReport
-from gslb.model import Pool, Server, State
+from gslb.balancing.ramps import Ramps
+from gslb.model import BreakerState, Gate, Pool, Server, SlowStart, State
+
+_GONE = (State.DOWN,)
+_IN_USE = (State.UP, State.UNKNOWN)
 
 
 class _Either:
@@ -32,8 +39,8 @@ class _Either:
 class PoolState:
     """One pool in one worker.
 
-    A server is usable while it is up or unknown (a balancer that has just started must serve at once) and its weight
-    is not 0. `max_connections` holds per worker: the limit of a node is that times its workers.
+    `eligible.py` says which servers are usable. `max_connections` holds per worker: the limit of a node is that times
+    its workers.
 
     `observe` and `report` are the picker's own, as `Observer` and `Listener` say, or None where the algorithm has no
     use for them; an `update` with another algorithm changes them.
@@ -47,48 +54,117 @@ class PoolState:
         self.pool = pool
         self._states: Mapping[str, State] = {}
         self._all: Mapping[str, Server] = {}
+        self._held: Collection[str] = ()
+        self._breakers: Mapping[str, BreakerState] = {}
+        self._tripped: dict[str, float] = {}  # out by this worker's own word, until control has spoken, or then
+        self._ramps = Ramps()
+        self._eligible = Eligible((), 0, 0, panic=False)
         self._active: dict[str, int] = {}
         self._full: dict[str, Server] = {}  # usable, at max_connections
         self._free: OrderedDict[str, Server] = OrderedDict()  # usable, not full
         self._picker: Picker = pool.algorithm.build(())
-        self._apply(pool, self._relevant(pool, servers or {}))
+        self._apply(pool, of_pool(pool.name, servers or {}), {})
 
     # ------------------------------------------------------------ new worlds
-    @staticmethod
-    def _relevant(pool: Pool, servers: Mapping[str, State]) -> dict[str, State]:
-        """Server id -> state, of this pool's servers that aren't up. Costs what isn't up, not what is configured."""
-        prefix = pool.name + "/"
-        size = len(prefix)
-        return {key[size:]: state for key, state in servers.items() if key.startswith(prefix)}
+    def update(
+        self,
+        pool: Pool,
+        servers: Mapping[str, State],
+        breakers: Mapping[str, BreakerState] | None = None,
+        now: float = 0.0,
+    ) -> None:
+        """Takes a new Plan's pool and a new Status's servers; nothing is done where neither touches this pool.
 
-    def update(self, pool: Pool, servers: Mapping[str, State]) -> None:
-        """Takes a new Plan's pool and a new Status's servers; nothing is done where neither touches this pool."""
-        states = self._relevant(pool, servers)
-        if pool is not self.pool or states != self._states:
-            self._apply(pool, states)
+        Args:
+            pool: the one in hand, or a new Plan's of the same name.
+            servers: as in `Status.servers`.
+            breakers: as in `Status.breakers`.
+            now: seconds on the monotonic clock of `pick` and `sweep`.
+        """
+        states, gates = of_pool(pool.name, servers), of_pool(pool.name, breakers or {})
+        if pool is self.pool and states == self._states and gates == self._breakers:
+            return
+        for server in [one for one in self._tripped if gates.get(one) != self._breakers.get(one)]:
+            del self._tripped[server]  # control has spoken
+        self._ramp(pool, states, gates, now)
+        self._apply(pool, states, gates)
 
-    def _apply(self, pool: Pool, states: Mapping[str, State]) -> None:
-        weighty = tuple(server for server in pool.servers if server.weight > 0)
-        usable = tuple(
-            server for server in weighty if states.get(server.id, State.UP) in (State.UP, State.UNKNOWN)
-        )
+    def _ramp(
+        self, pool: Pool, states: Mapping[str, State], gates: Mapping[str, BreakerState], now: float
+    ) -> None:
+        """Starts ramps of servers that come back or join. Never for an algorithm that hashes: each step moves keys."""
+        if getattr(pool.algorithm, "key", None) is not None:
+            return
+        if pool.slow_start is not None:
+            known = {server.id for server in self.pool.servers} if pool is not self.pool else ()
+            joined = [server.id for server in pool.servers if server.id not in known] if known else []
+            back = [one for one, was in self._states.items() if was in _GONE and states.get(one) not in _GONE]
+            freed = [one for one, was in self._breakers.items()
+                     if was.gate is Gate.EJECTED and (one not in gates or gates[one].gate is Gate.CLOSED)]  # fmt: skip
+            for server in (*joined, *back, *freed):
+                self._ramps.start(server, pool.slow_start, now)
+        if pool.breaker is not None and pool.breaker.ramp_s:
+            for server, one in gates.items():
+                was = self._breakers.get(server)
+                if one.gate is Gate.CLOSED and was is not None and was.gate in (Gate.OPEN, Gate.HALF_OPEN):
+                    self._ramps.start(server, SlowStart(pool.breaker.ramp_s), now)
+
+    def _apply(self, pool: Pool, states: Mapping[str, State], gates: Mapping[str, BreakerState]) -> None:
+        self._eligible = found = eligible(pool, states, gates, self._tripped)
+        usable = found.servers
+        if gates:
+            usable = tuple(replace(one, epoch=gates[one.id].epoch) if one.id in gates else one for one in usable)
+        if self._ramps:
+            usable = self._ramps.weigh(usable)
         changed = pool.algorithm != self.pool.algorithm
         if changed:
             self._picker = pool.algorithm.build(())
         if isinstance(self._picker, Placing):
-            self._picker.place(weighty)
+            self._picker.place(tuple(server for server in pool.servers if server.weight > 0))
         self._picker.update(usable)
         if changed:
             for server in pool.servers:
                 for _ in range(self._active.get(server.id, 0)):
                     self._picker.started(server)
-        self.pool, self._states = pool, states
-        self._all = {server.id: server for server in pool.servers}
+        self.pool, self._states, self._breakers = pool, states, gates
+        self._all = {server.id: server for server in (*pool.servers, *usable)}
+        in_use = {server.id for server in usable}
+        self._held = {  # by a breaker, an ejection or panic alone: their sessions stay, and their requests go elsewhere
+            server.id
+            for server in pool.servers
+            if server.weight > 0 and server.id not in in_use and states.get(server.id, State.UP) in _IN_USE
+        }
         learns, picker = pool.algorithm, self._picker
         self.observe = cast("Observer", picker).observe if getattr(learns, "observes", False) else None
         self.report = cast("Listener", picker).report if getattr(learns, "reports", False) else None
         self._full = {s.id: s for s in usable if 0 < s.max_connections <= self._active.get(s.id, 0)}
         self._free = OrderedDict((s.id, s) for s in usable if s.id not in self._full)
+
+    def trip(self, server_id: str, until: float) -> None:
+        """Takes a server out by this worker's own count, until a new Status speaks of it, or `until` (seconds)."""
+        self._tripped[server_id] = until
+        self._apply(self.pool, self._states, self._breakers)
+
+    def sweep(self, now: float) -> list[str]:
+        """Time passes: ramps go on. Returns the servers that `trip` took out and that are back without a word."""
+        back = [server for server, until in self._tripped.items() if now >= until]
+        for server in back:
+            del self._tripped[server]
+        if (self._ramps and self._ramps.step(now)) or back:
+            self._apply(self.pool, self._states, self._breakers)
+        return back
+
+    def probe(self, server_id: str, epoch: int, lease: int) -> Server | None:
+        """The half-open server for one leased request; None if the lease is not for what is known of it now."""
+        breaker = self._breakers.get(server_id)
+        if breaker is None or breaker.epoch != epoch or breaker.gate is not Gate.HALF_OPEN:
+            return None
+        if self._states.get(server_id, State.UP) not in (State.UP, State.UNKNOWN):
+            return None
+        for server in self.pool.servers:
+            if server.id == server_id and server.weight > 0:
+                return replace(server, epoch=epoch, lease=lease)
+        return None
 
     # ------------------------------------------------------------ requests
     def pick(self, key: bytes | int | None, now: float, tried: Collection[str] = ()) -> Server | None:
@@ -153,8 +229,8 @@ class PoolState:
         return server if server is not None and self._states.get(server_id) is not State.DOWN else None
 
     def full(self, server_id: str) -> bool:
-        """Whether the server is at its max_connections."""
-        return server_id in self._full
+        """Whether the server takes no more for the moment: it is at its max_connections, or its breaker is open."""
+        return server_id in self._full or server_id in self._held
 
     def choices(self) -> Iterable[Server]:
         """The servers that may be given new sessions, full ones included."""
@@ -169,6 +245,11 @@ class PoolState:
     def running(self) -> Mapping[str, int]:
         """Requests that this worker has running, by server id; servers that left the pool among them."""
         return self._active
+
+    @property
+    def panic(self) -> bool:
+        """Whether too few servers are available, see `eligible.py`."""
+        return self._eligible.panic
 
     @property
     def usable(self) -> int:

@@ -136,6 +136,9 @@ def _check_balancer(document: Document, balancer: BalancerSection, pools: frozen
                 if (ipaddress.ip_address(server.host), server.port) in own:
                     message = f"{server.name} is this balancer itself, at {server.host}:{server.port}"
                     document.blame((*path, index), message, "write the address of a server behind it")
+        if pool.slow_start is not None and getattr(pool.algorithm, "key", None) is not None:
+            message = "slow_start moves weights, and with them the keys of an algorithm that hashes"
+            document.blame((*path[:-1], "slow_start"), message, "leave it out, or choose another algorithm")
     _check_routes(document, balancer, pools)
 
 

@@ -65,6 +65,11 @@ def _pool(name: str, pool: PoolSection) -> Pool:
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
         ),
         retries=_retries(pool.retries),
+        breaker=None if pool.breaker is None else pool.breaker.rule(),
+        outliers=None if pool.outliers is None else pool.outliers.rule(),
+        panic_threshold=pool.panic_threshold,
+        panic=pool.panic,
+        slow_start=None if pool.slow_start is None else pool.slow_start.rule(),
         sticky=_sticky(name, pool.sticky),
         tls=compile_server_tls(pool.tls),
         proxy_protocol=pool.proxy_protocol or "",

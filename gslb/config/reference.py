@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.config.problems import bare, fields_of
 from gslb.config.schema import ClusterFile, HealthTimes, ListenSection, RegionFile
-from gslb.config.values import Hint, Unbuilt
+from gslb.config.values import Hint, Unbuilt, Within
 from gslb.health.check import CHECKS
 from gslb.registry import Registry
 from gslb.steering.policy import POLICIES
@@ -145,7 +145,7 @@ def _type(annotation: Any, marks: list[Any]) -> str:
         return hint
     parsed = next((mark for mark in marks if isinstance(mark, Parsed)), None)
     if parsed:
-        span = next((mark for mark in marks if isinstance(mark, Span)), None)
+        span = next((mark for mark in marks if isinstance(mark, Span | Within)), None)
         name = "percentage" if parsed.parse is parse_share else "duration"
         return f"{name}, {span.low} to {span.high}" if span else name
     origin, options = get_origin(annotation), [one for one in get_args(annotation) if one is not NoneType]
@@ -175,18 +175,18 @@ def _number(value: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "*required*"
-    if fields_of(field.annotation) and not _unbuilt(field) and field.default is not None:
+    default = field.get_default(call_default_factory=True)
+    if fields_of(field.annotation) and default is not None and not _unbuilt(field):
         return "as below"
-    duration = any(isinstance(mark, Parsed) for mark in field.metadata)
-    return _shown(field.get_default(call_default_factory=True), duration=duration)
+    return _shown(default, next((mark for mark in field.metadata if isinstance(mark, Parsed)), None))
 
 
-def _shown(value: Any, *, duration: bool = False) -> str:
+def _shown(value: Any, parsed: Parsed | None = None) -> str:
     """A default as it would be written."""
     if value is None:
         return "none"
-    if duration:
-        return f"`{format_duration(value)}`"
+    if parsed is not None:
+        return f"`{value:.0%}`" if parsed.parse is parse_share else f"`{format_duration(value)}`"
     if isinstance(value, str):
         return f"`{value}`" if value else "none"
     if isinstance(value, tuple) and value and isinstance(value[0], ListenSection):
@@ -213,8 +213,9 @@ def _plugin(name: str, cls: type[Any]) -> Iterator[str]:
     rows = []
     for field in dataclasses.fields(cls):
         default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-        duration = any(isinstance(mark, Parsed) for mark in getattr(hints[field.name], "__metadata__", ()))
-        row = (f"`{field.name}`", _type(hints[field.name], []), _shown(default, duration=duration))
+        marks = getattr(hints[field.name], "__metadata__", ())
+        parsed = next((mark for mark in marks if isinstance(mark, Parsed)), None)
+        row = (f"`{field.name}`", _type(hints[field.name], []), _shown(default, parsed))
         rows.append((*row, meanings[field.name]) if meanings else row)
     if rows:
         yield from _table(("option", "type", "default", "meaning") if meanings else ("option", "type", "default"), rows)

@@ -15,8 +15,9 @@ from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.keys import parse_key
 from gslb.balancing.request import TOKEN
 from gslb.config import plugins
+from gslb.config.schema_guarding import BreakerSection, OutliersSection, SlowStartSection
 from gslb.config.schema_listen import ServerTlsSection
-from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Unbuilt, refusal
+from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Within, refusal
 from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, Span, parse_duration
 
@@ -78,14 +79,6 @@ def _health(value: Any) -> Health:
 
 def _algorithm(value: Any) -> Any:
     return plugins.entry(ALGORITHMS, value)
-
-
-class BreakerSection(Section):
-    """When a pool's server is left alone for a while."""
-
-    failures: Annotated[int, Ge(1), Le(10_000)] = Field(5, description="failures that open it")
-    open_for: LongTime = Field(30.0, description="how long it stays open")
-    half_open_probes: Annotated[int, Ge(1), Le(1000)] = Field(1, description="requests that try it again")
 
 
 def _sticky_by(text: str) -> str:
@@ -198,5 +191,17 @@ class PoolSection(Section):
         None, description="the PROXY protocol header that each connection to a server begins with; such a connection "
         "serves one request",
     )
-    breaker: Annotated[BreakerSection | None, Unbuilt("breaker")] = Field(None, description="circuit breaker")
+    breaker: BreakerSection | None = Field(None, description="leaves a server alone that fails; without it none does")
+    outliers: OutliersSection | None = Field(
+        None, description="ejects servers that do worse than the others; without it none is"
+    )
+    panic_threshold: Annotated[Share, Within("0%", "100%")] = Field(
+        0.0, description="with a smaller share of servers available, `panic` holds; 0% is never"
+    )
+    panic: Literal["all", "fail"] = Field(
+        "all", description="in a panic all servers get requests (but draining ones), or none"
+    )
+    slow_start: SlowStartSection | None = Field(
+        None, description="how the share of a server grows that was down or has joined; without it at once"
+    )
     sticky: StickySection | None = Field(None, description="sticky sessions")

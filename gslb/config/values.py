@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, PlainValidator, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from gslb.units import Duration, Span
+from gslb.units import Duration, Span, parse_share
 
 PORT_MAX = 65_535
 WORKERS_MAX = 64
@@ -83,6 +83,24 @@ class Unbuilt:
 
 
 # ---------------------------------------------------------------- durations
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Bounds of a percentage, as people write them."""
+
+    low: str
+    high: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Checks what the percentage's parser gave."""
+
+        def check(value: float) -> float:
+            if not parse_share(self.low) <= value <= parse_share(self.high):
+                raise refusal("is out of bounds", f"write a percentage from {self.low} to {self.high}")
+            return value
+
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+
 ShortTime = Annotated[Duration, Span("10ms", "1h")]
 LongTime = Annotated[Duration, Span("10ms", "1d")]
 Ttl = Annotated[Duration, Span("0s", "7d", whole=True)]

@@ -7,7 +7,6 @@ its connections use them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from gslb.balancing.exchange import Budget
@@ -16,12 +15,12 @@ from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import new_tallies
 from gslb.http.hedging import Hedges
-from gslb.http.watching import Watch
 from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Counters
 
 if TYPE_CHECKING:
+    from gslb.http.reporting import Watch
     from gslb.http.upstream import Upstream
-    from gslb.model import Plan, Pool, Route, ServerTls, State
+    from gslb.model import Plan, Pool, Route, ServerTls, Status
 
 IDLE_PER_SERVER_MAX = 256
 CONNECTIONS_PER_SERVER_MAX = 4_096
@@ -92,11 +91,10 @@ class PoolLinks:
         self.count_into(counters)
 
     def update(
-        self, pool: Pool, servers: Mapping[str, State], links: dict[str, Link], counters: Counters, plan: Plan,
-        clock: Callable[[], float],
+        self, pool: Pool, status: Status, links: dict[str, Link], counters: Counters, plan: Plan, now: float
     ) -> None:
         """Takes a new Plan's pool."""
-        self.state.update(pool, servers)
+        self.state.update(pool, status.servers, status.breakers, now)
         self.links = links
         self.budget.share = pool.retries.budget
         if not pool.retries.hedge_s:
@@ -105,7 +103,6 @@ class PoolLinks:
             self.hedges = Hedges(self)
         self._stick(pool, plan)
         self.report = self.state.report
-        self.watch = Watch(self.state.observe, clock) if self.state.observe is not None else None
         text = getattr(pool.algorithm, "key", None)
         self.key = parse_key(text) if text is not None else None
         self.count_into(counters)

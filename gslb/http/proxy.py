@@ -30,6 +30,7 @@ from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_addres
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
 from gslb.http.replies import region_word
+from gslb.http.reporting import Reporter
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
 from gslb.model import Balancer, Plan, Pool, Status, World
 from gslb.telemetry import CODES, Counters
@@ -37,10 +38,8 @@ from gslb.tls.contexts import client_contexts
 from gslb.tls.material import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from gslb.http.attempts import Attempts
-    from gslb.model import ServerTls, State
+    from gslb.model import ServerTls
 
 log = logging.getLogger("gslb.worker")
 
@@ -72,6 +71,7 @@ class Proxy:
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
         self._connects: set[asyncio.Task[None]] = set()
         self._telling = Telling()
+        self.reporter = Reporter(self.loop, clock)
         self._world = World(plan, Status())
         self.swap(self._world)
         self._sweep()
@@ -82,14 +82,16 @@ class Proxy:
         balancer = world.plan.balancer
         assert balancer is not None
         if world.plan is not self._world.plan or not self.pools:
-            self._plan(world.plan, balancer, world.status.servers)
+            self._plan(world.plan, balancer, world.status)
         else:
+            status, now = world.status, self.clock()
             for pool in self.pools.values():
-                pool.state.update(pool.state.pool, world.status.servers)
+                pool.state.update(pool.state.pool, status.servers, status.breakers, now)
+            self.reporter.update(status.breakers)
         self._world = world
         self._say()
 
-    def _plan(self, plan: Plan, balancer: Balancer, servers: Mapping[str, State]) -> None:
+    def _plan(self, plan: Plan, balancer: Balancer, status: Status) -> None:
         """Takes a new plan: routes, pools, who is trusted."""
         self.balancer = balancer
         self.plain_head_max = min(PLAIN_HEAD_BYTES_MAX, balancer.max_head_bytes)
@@ -105,16 +107,17 @@ class Proxy:
             self._contexts = {tls: new.get(tls) or self._contexts[tls] for tls in wanted}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
-            pools[name] = self._pool(pool, servers, links, plan)
+            pools[name] = self._pool(pool, status, links, plan)
         for address, link in self._links.items():
             if address not in links:
                 link.retire()
         self._links, self.pools = links, pools
+        self.reporter.configure(pools, status.breakers)
         ways = [Way(route, pools[route.pool]) for route in balancer.routes]
         self.find = Router(balancer.routes, ways).find
         self._tick()
 
-    def _pool(self, pool: Pool, servers: Mapping[str, State], links: dict[Address, Link], plan: Plan) -> PoolLinks:
+    def _pool(self, pool: Pool, status: Status, links: dict[Address, Link], plan: Plan) -> PoolLinks:
         """The pool as it was, brought up to date, or a new one.
 
         Pools that share a server share its connections, if they talk to it alike.
@@ -127,8 +130,8 @@ class Proxy:
                 links[address] = self._links.get(address) or Link(*address)
             addresses[server.id] = links[address]
         counters = Counters(self._cells, plan.counters or self._slots)
-        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, servers), counters)
-        known.update(pool, servers, addresses, counters, plan, self.clock)
+        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, status.servers), counters)
+        known.update(pool, status, addresses, counters, plan, self.clock())
         return known
 
     def _count_into(self, counters: Counters) -> None:
@@ -281,6 +284,11 @@ class Proxy:
             expire()
         for link in self._links.values():
             link.sweep(now)
+        for pool in self.pools.values():
+            back = pool.state.sweep(now)
+            if pool.watch is not None:
+                pool.watch.forget(back)
+        self.reporter.sweep(now)
         self._publish(len(self.clients), requests, tunnels)
 
     def _publish(self, *active: int) -> None:
@@ -303,6 +311,7 @@ class Proxy:
     def close(self) -> None:
         """Drops what is left."""
         self._timer.cancel()
+        self.reporter.close()
         for task in tuple(self._connects):
             task.cancel()
         for client in tuple(self.clients):

@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 
 from gslb.http.heads import ALLOWED_METHODS
-from gslb.model import Balancer, Pool, State, Status
+from gslb.model import Balancer, Gate, Pool, State, Status
 
 WELL_KNOWN = b"/.well-known/gslb"
 RETRY_AFTER_S = 1
@@ -67,13 +67,18 @@ def region_word(balancer: Balancer, status: Status, generation: int, draining: b
 
     `state` is "draining" if the node is, "no_servers" if a pool that takes any path has no usable server (every
     routed pool where no route takes any path), else "up". `healthy_capacity` is the usable share of the weights.
+    Breakers and ejections lower the capacity but not the state: they end by requests, and a region that calls itself
+    empty gets none.
     """
     pools = [balancer.pools[name] for name in dict.fromkeys(route.pool for route in balancer.routes)]
     main = {route.pool for route in balancer.routes if route.path in ("", "*", "/*")} or {pool.name for pool in pools}
     usable = {pool.name: _usable(pool, status) for pool in pools}
     weights = sum(server.weight for pool in pools for server in pool.servers)
     usable_weight = sum(
-        server.weight for pool in pools for server in pool.servers if _is_usable(pool, server.id, server.weight, status)
+        server.weight
+        for pool in pools
+        for server in pool.servers
+        if _is_usable(pool, server.id, server.weight, status) and not _is_held_back(pool, server.id, status)
     )
     state = "up"
     if draining or status.draining:
@@ -99,6 +104,12 @@ def _is_usable(pool: Pool, server_id: str, weight: int, status: Status) -> bool:
     """As balancing.pool sees it: up or not yet checked, and of some weight."""
     state = status.servers.get(f"{pool.name}/{server_id}", State.UP)
     return weight > 0 and state in (State.UP, State.UNKNOWN)
+
+
+def _is_held_back(pool: Pool, server_id: str, status: Status) -> bool:
+    """Whether a breaker or an ejection keeps requests away."""
+    breaker = status.breakers.get(f"{pool.name}/{server_id}")
+    return breaker is not None and breaker.gate is not Gate.CLOSED
 
 
 def word_reply(word: bytes, date: bytes, *, close: bool, to_head: bool) -> bytes:

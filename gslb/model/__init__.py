@@ -8,6 +8,7 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 from __future__ import annotations
 
 from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, SessionCookie, Sticky, Timeouts
+from gslb.model.guarding import BreakerRule, BreakerState, Gate, OutlierRule, SlowStart
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
@@ -21,9 +22,12 @@ __all__ = [
     "UNIX",
     "Address",
     "Balancer",
+    "BreakerRule",
+    "BreakerState",
     "Candidate",
     "Client",
     "Decision",
+    "Gate",
     "GeoSource",
     "HealthCheck",
     "KeyPair",
@@ -31,6 +35,7 @@ __all__ = [
     "Listener",
     "Location",
     "Note",
+    "OutlierRule",
     "Plan",
     "Policy",
     "Pool",
@@ -45,6 +50,7 @@ __all__ = [
     "Service",
     "SessionCookie",
     "Sifted",
+    "SlowStart",
     "State",
     "Status",
     "Sticky",

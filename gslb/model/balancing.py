@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from gslb.model.guarding import BreakerRule, OutlierRule, SlowStart
 from gslb.model.listening import ServerTls
 
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,8 @@ class Server:
     """One backend of a pool. `max_connections` 0 is no limit.
 
     `draining`: no new requests, what runs is finished. `health`: its own check, where it isn't the pool's. `protocol`:
-    "http" or "https" where it isn't the pool's.
+    "http" or "https" where it isn't the pool's. As a worker gives it to a request it also says under which `epoch` of
+    its breaker that request begins, and by which `lease` if it tries a half-open server (0: by none).
     """
 
     id: str
@@ -28,6 +31,8 @@ class Server:
     draining: bool = False
     health: HealthCheck | None = None
     protocol: str = ""
+    epoch: int = 0
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,7 @@ class Pool:
     """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass.
 
     `tls` None is plain; `proxy_protocol` is the header that each connection to a server begins with, "" is none.
+    `panic_threshold`: with a smaller share of servers available, `panic` says: "all" get requests, or "fail": none.
     """
 
     name: str
@@ -105,6 +111,16 @@ class Pool:
     sticky: Sticky | None = None
     tls: ServerTls | None = None
     proxy_protocol: Literal["", "v1", "v2"] = ""
+    breaker: BreakerRule | None = None
+    outliers: OutlierRule | None = None
+    panic_threshold: float = 0.0  # 0.0: never
+    panic: str = "all"
+    slow_start: SlowStart | None = None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the outcome of its requests decides anything."""
+        return self.breaker is not None or self.outliers is not None
 
     def tls_to(self, server: Server) -> ServerTls | None:
         """How TLS is spoken to a server of this pool; None is plain."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gslb.model.balancing import Balancer, SessionCookie
+from gslb.model.guarding import BreakerState
 from gslb.model.listening import Listener
 from gslb.model.places import Region
 from gslb.model.steering import Service, State, Zone
@@ -58,6 +59,9 @@ class RegionStatus:
 class Status:
     """Which regions and servers are up. `servers` is keyed by `pool/server id` and holds what isn't UP only.
 
+    `breakers` is keyed alike, and holds the servers whose breaker has ever left its first position, or that were
+    ejected: a closed one stays, since its epoch tells late results from new ones.
+
     `generation` changes whenever something that steers does, and only then (engine.py's `steers`). `last_good`: by
     service, the regions that were up when any was, for `when_all_down: last_good`. `stale`: last known, not fresh.
     """
@@ -68,6 +72,7 @@ class Status:
     last_good: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     draining: bool = False  # this node is draining
     stale: bool = False
+    breakers: Mapping[str, BreakerState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ from gslb.node import tables
 from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
+from gslb.node.guarding import Guarding
+from gslb.node.messages import Outcomes
 from gslb.node.planning import Planning
 from gslb.node.registering import Registering
 from gslb.node.sides import EdgeSide, RegionSide, Side
@@ -61,7 +63,9 @@ class Control:
             context, self.planning, lambda: self.side.describe(time.monotonic())["servers"], lambda: self.status,
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
-        self.spread = Spread(self.registering.traffic.heard if self.registering is not None else None)
+        heard = self.registering.traffic.heard if self.registering is not None else None
+        self.spread = Spread(heard, self._reported, self._worker_lost)
+        self.guarding = Guarding(restarts, self.spread.tell)
         self.certificates = Certificates()
         self.view = View(self)
         self.locator = Locator(self.planning.database, self.planning.plan.services)
@@ -84,6 +88,7 @@ class Control:
             await self.registering.start()
         self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
+        self.guarding.configure(self.planning.plan, time.monotonic())
         self.side.remember(self.context.directory.load_last_good() or {})
         self.runner.set_targets(self.side.targets())
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
@@ -151,6 +156,17 @@ class Control:
     def _heard(self, kind: str, reports: tuple[Report, ...], now: float) -> None:
         self.side.heard(kind, reports, now)
 
+    def _reported(self, message: Outcomes) -> None:
+        """A worker's outcomes: if a breaker moves, every worker hears it now and not with the next tick."""
+        now = time.monotonic()
+        moved = self.guarding.take(message.outcomes, self.status.servers, now)
+        if moved and self.spread.number:  # the first Status waits for the first round of probes
+            self._judge(first=False)
+        self.guarding.lease(self.spread.slots, now)
+
+    def _worker_lost(self, slot: int) -> None:
+        self.guarding.lost(slot)
+
     # ------------------------------------------------------------ judgement
     async def _ticks(self) -> None:
         """Judges and publishes; the first Status waits a moment for the first round."""
@@ -162,16 +178,20 @@ class Control:
         while True:
             self.row.beat()
             await asyncio.sleep(TICK_S)
+            now = time.monotonic()
+            self.guarding.tick(self.status.servers, now)
             self._judge(first=False)
             self.spread.settle()
+            self.guarding.lease(self.spread.slots, now)
 
     def _judge(self, *, first: bool) -> None:
         """Makes a Status of all evidence and publishes it if it differs."""
         side = self.side
         regions, servers = dict(side.regions(time.monotonic())), dict(side.servers())
         new = replace(
-            self.status, regions=regions, servers=servers, stale=side.stale, draining=self._parent_hangs()
-        )
+            self.status, regions=regions, servers=servers, stale=side.stale, draining=self._parent_hangs(),
+            breakers=self.guarding.standings(),
+        )  # fmt: skip
         new = replace(new, last_good=last_good(self.planning.plan.services.values(), new))
         if new == self.status and not first:
             return
@@ -237,6 +257,7 @@ class Control:
         plan = self.planning.plan
         self._certify()
         self.side.configure(plan, self.planning.config)
+        self.guarding.configure(plan, time.monotonic())
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)

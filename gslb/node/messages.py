@@ -13,9 +13,10 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gslb.balancing.outcomes import Outcome
 from gslb.balancing.tallies import Counted
 from gslb.errors import NodeError
-from gslb.model import Plan, RegionStatus, State, Status
+from gslb.model import BreakerState, Plan, RegionStatus, State, Status
 from gslb.tls.material import Keys
 
 FRAME_MAX_BYTES = 256 << 20
@@ -65,6 +66,17 @@ class StatusChange:
     last_good: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     draining: bool = False
     stale: bool = False
+    breakers: Mapping[str, BreakerState | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Send one request to a half-open server, and say what came of it: an Outcome with this number as its probe."""
+
+    pool: str
+    server: str
+    epoch: int
+    lease: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +110,17 @@ class ServerCounts:
     counts: Mapping[str, Counted]
 
 
-Message = NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Drain | Hello | WantFull | ServerCounts
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What became of requests to servers that have a breaker or may be ejected."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+Message = (
+    NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Lease | Drain
+    | Hello | WantFull | ServerCounts | Outcomes
+)  # fmt: skip
 
 
 def diff(old: Status, new: Status, number: int) -> StatusChange:
@@ -117,6 +139,7 @@ def diff(old: Status, new: Status, number: int) -> StatusChange:
         new.last_good,
         new.draining,
         new.stale,
+        changed(old.breakers, new.breakers),
     )
 
 
@@ -137,6 +160,7 @@ def apply(status: Status, change: StatusChange) -> Status:
         last_good=change.last_good,
         draining=change.draining,
         stale=change.stale,
+        breakers=merged(status.breakers, change.breakers),
     )
 
 

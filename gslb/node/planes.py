@@ -21,6 +21,7 @@ from gslb.geo.database import Database
 from gslb.geo.locate import Locator
 from gslb.http.frontdoor import FrontDoor
 from gslb.http.proxy import Proxy
+from gslb.http.reporting import Report, unheard
 from gslb.model import GeoSource, Plan, World
 from gslb.node.board import Row
 from gslb.node.context import NodeContext
@@ -32,7 +33,9 @@ log = logging.getLogger("gslb.worker")
 
 
 class Plane(Protocol):
-    """The data plane of one worker."""
+    """The data plane of one worker. `report` is where what control must know goes."""
+
+    report: Report
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """Serves by `world` from now on; opens the sockets the first time."""
@@ -45,6 +48,9 @@ class Plane(Protocol):
 
     def counts(self, *, whole: bool) -> Mapping[str, Counted]:
         """What servers did, where it changed since the last call; all of them if `whole`."""
+
+    def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
+        """Control leases a probe of a half-open server to this worker."""
 
     def drain(self) -> None:
         """Takes nothing new."""
@@ -62,6 +68,7 @@ class EdgePlane:
 
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
+        self.report: Report = unheard
         self._plan: Plan | None = None
         self._database: Database | None = None
         self._geo: GeoSource | None = None
@@ -97,6 +104,9 @@ class EdgePlane:
         if self._locator is not None and self._geo is not None and self._geo.stamp == stamp:
             for key, table in tables.items():
                 self._locator.install(key, table)
+
+    def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
+        """See Plane: an edge has no servers."""
 
     def _locate(self, plan: Plan) -> None:
         """A Locator for `plan`; the database is opened again only if the file changed."""
@@ -162,6 +172,7 @@ class RegionPlane:
 
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
+        self.report: Report = unheard
         self._proxy: Proxy | None = None
         self._listeners = Listeners(context, index)
         self._keys = Keys()
@@ -172,6 +183,7 @@ class RegionPlane:
         if self._proxy is None:
             counters = Counters(self._row.cells, world.plan.counters)
             proxy = self._proxy = Proxy(world.plan, counters, clock=time.monotonic)
+            proxy.reporter.report = self.report
             proxy.certify(self._keys)
             proxy.swap(world)
             head_s = proxy.balancer.timeouts.head_s
@@ -193,6 +205,11 @@ class RegionPlane:
     def counts(self, *, whole: bool) -> Mapping[str, Counted]:
         """See Plane."""
         return self._proxy.counts(whole=whole) if self._proxy is not None else {}
+
+    def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
+        """See Plane."""
+        if self._proxy is not None:
+            self._proxy.reporter.lease(pool, server, epoch, lease)
 
     def drain(self) -> None:
         """See Plane."""

@@ -12,7 +12,18 @@ from typing import Any
 
 from gslb.model import Plan, Status
 from gslb.node.link import Link
-from gslb.node.messages import FullStatus, Hello, Message, NewKeys, NewPlan, NewTables, ServerCounts, WantFull, diff
+from gslb.node.messages import (
+    FullStatus,
+    Hello,
+    Message,
+    NewKeys,
+    NewPlan,
+    NewTables,
+    Outcomes,
+    ServerCounts,
+    WantFull,
+    diff,
+)
 from gslb.tls.material import Keys
 
 log = logging.getLogger("gslb.control")
@@ -21,9 +32,14 @@ log = logging.getLogger("gslb.control")
 class Spread:
     """Sends what control decides to every linked worker."""
 
-    def __init__(self, on_counts: Callable[[int, ServerCounts], None] | None = None) -> None:
-        """`on_counts` is given a slot and what its worker says that servers did."""
-        self._on_counts = on_counts
+    def __init__(
+        self,
+        on_counts: Callable[[int, ServerCounts], None] | None = None,
+        on_outcomes: Callable[[Outcomes], None] | None = None,
+        on_lost: Callable[[int], None] | None = None,
+    ) -> None:
+        """`on_counts` is given a slot and what its worker says that servers did, `on_lost` a lost worker's slot."""
+        self._on_counts, self._on_outcomes, self._on_lost = on_counts, on_outcomes, on_lost
         self.status = Status()
         self.number = 0
         self._keys: NewKeys | None = None
@@ -39,19 +55,36 @@ class Spread:
         """How many workers are linked."""
         return len(self._links)
 
+    @property
+    def slots(self) -> list[int]:
+        """The workers that are linked."""
+        return sorted(self._links)
+
+    def tell(self, slot: int, message: Message) -> bool:
+        """Says something to one worker; False if it is not there, or still owed a Status that comes first."""
+        link = self._links.get(slot)
+        return link is not None and slot not in self._owed and slot not in self._lost and link.send(message)
+
     async def join(self, slot: int, sock: socket.socket) -> None:
         """Takes the link to worker `slot` that the parent made, in place of an older one."""
         old = self._links.pop(slot, None)
         if old is not None:
             old.close()
+            self._gone(slot)
+
         def lost() -> None:
             if slot in self._links and self._links[slot].closed:
                 del self._links[slot]
                 self._owed.discard(slot)
                 self._lost.discard(slot)
+                self._gone(slot)
 
         self._links[slot] = await Link.open(sock, self._receiver(slot), lost)
         self.settle()  # its Hello may have come while the link was being opened
+
+    def _gone(self, slot: int) -> None:
+        if self._on_lost is not None:
+            self._on_lost(slot)
 
     def _receiver(self, slot: int) -> Callable[[Message], None]:
         def receive(message: Message) -> None:
@@ -62,6 +95,8 @@ class Spread:
                 self.settle()
             elif isinstance(message, ServerCounts) and self._on_counts is not None:
                 self._on_counts(slot, message)
+            elif isinstance(message, Outcomes) and self._on_outcomes is not None:
+                self._on_outcomes(message)
 
         return receive
 

@@ -38,6 +38,7 @@ class View:
         """All that this node knows, for people and programs."""
         control, now = self._control, time.monotonic()
         described = control.side.describe(now)
+        guarded = control.guarding.describe(now)
         return {
             "node": control.context.node,
             "role": control.context.role,
@@ -57,6 +58,8 @@ class View:
             },
             "servers": described.get("servers", {}),
             **({"registry": control.registering.describe()} if control.registering is not None else {}),
+            "breakers": guarded["breakers"],
+            "panic": guarded["panic"],
             "processes": self._processes(),
             "store": control.sync.endpoints() if control.sync else [],
             "reloads": dict(control.reloads),
@@ -125,6 +128,7 @@ class View:
         gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
         if control.registering is not None:
             self._gauge_registry(control.registering)
+        control.guarding.gauge(gauges.set)
         self._gauge_store()
         self._gauge_processes()
 

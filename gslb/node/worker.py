@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from gslb.balancing.outcomes import Outcome
 from gslb.errors import GslbError
 from gslb.model import Plan, Status, World
 from gslb.node.board import PLAN_GENERATION, READY, STATUS_GENERATION, STATUS_NUMBER, Row
@@ -28,10 +29,12 @@ from gslb.node.messages import (
     Drain,
     FullStatus,
     Hello,
+    Lease,
     Message,
     NewKeys,
     NewPlan,
     NewTables,
+    Outcomes,
     ServerCounts,
     StatusChange,
     WantFull,
@@ -75,6 +78,7 @@ class Worker:
         self.failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
+        self.plane.report = self._report
 
     async def start(self) -> None:
         """Starts the heartbeat and the inbox."""
@@ -110,6 +114,11 @@ class Worker:
         self._receive(Drain(grace_s))
 
     # ------------------------------------------------------------ messages
+    def _report(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Tells control; what it can't be told is gone, and breakers can live with that."""
+        if self._link is not None:
+            self._link.send(Outcomes(outcomes))
+
     def _lost(self) -> None:
         """Control is gone, or the link broke: serve on with what is known; the parent hands over a new link."""
         if self._link is not None and self._link.closed:  # not an older one that we closed ourselves
@@ -145,6 +154,9 @@ class Worker:
             return
         if isinstance(message, NewKeys):
             self.plane.certify(message.keys)
+            return
+        if isinstance(message, Lease):
+            self.plane.lease(message.pool, message.server, message.epoch, message.lease)
             return
         if isinstance(message, NewPlan):
             if known.plan is not None and message.plan.generation < known.plan.generation:

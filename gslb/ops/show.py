@@ -11,6 +11,7 @@ from rich.table import Table
 
 COLOURS = {
     "up": "green", "unknown": "yellow", "draining": "cyan", "down": "red", "inactive": "cyan", "unused": "yellow",
+    "open": "red", "ejected": "red", "half_open": "yellow", "panic": "red",
 }  # fmt: skip
 _console = Console(highlight=False, soft_wrap=True)
 _piped = Console(highlight=False, soft_wrap=True, width=200)  # for wide tables that no terminal folds
@@ -73,6 +74,17 @@ def evidence(region: Mapping[str, Any]) -> str:
     return "; ".join(found)
 
 
+def _add_guards(rows: Table, answer: Mapping[str, Any]) -> None:
+    """Breakers that aren't closed, ejections, pools in a panic."""
+    for server, known in answer.get("breakers", {}).items():
+        why = f"{known['why']}; for {known['age_s']:.0f} s"
+        rows.add_row(f"  breaker {escape(server)}", state(known["state"]), escape(why))
+    for pool, known in answer.get("panic", {}).items():
+        if known["panic"]:
+            why = f"{known['available']} of {known['total']} servers are available"
+            rows.add_row(f"  pool {escape(pool)}", state("panic"), why)
+
+
 def status(answers: Mapping[str, Any]) -> None:
     """`gslb status`: a block a node."""
     for name, answer in answers.items():
@@ -96,6 +108,7 @@ def status(answers: Mapping[str, Any]) -> None:
         for server, said in changed.items():
             if server not in answer.get("servers", {}):
                 rows.add_row(f"  server {escape(server)}", "not used", escape(_said(said).removeprefix("; ")))
+        _add_guards(rows, answer)
         if registry and not registry["ok"]:
             rows.add_row("  registry", "[red]no changes[/]", escape(registry["why"]))
         for file in registry.get("set_aside", []):

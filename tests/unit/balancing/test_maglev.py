@@ -39,7 +39,7 @@ def test_turns_follow_the_weights(weights):
     size = 2_039
     counts = Counter(islice(turns_of(weights, size), size))
     for owner, weight in enumerate(weights):
-        assert counts[owner] == pytest.approx(size * weight / sum(weights), abs=2.0)
+        assert counts[owner] == pytest.approx(size * weight / sum(weights), abs=len(weights))
 
 
 def test_rows_are_as_even_as_can_be():
