@@ -96,6 +96,7 @@ UPSTREAM_ERRORS = (
 )  # fmt: skip
 LOAD_REPORTS = ("ok", "wrong")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+MIRRORED = ("answered", "failed", "too_large", "busy", "no_server")
 STATES = ("up", "unknown", "draining", "down")
 GATES = ("closed", "open", "half_open", "ejected")
 
@@ -130,6 +131,8 @@ _ALL = (
     Metric("gslb_http_load_reports_total", "counter",
            "Load reports in responses; wrong: with a value, or all of it, that could not be used.",
            ("pool", "result"), LOAD_REPORTS, _pools),
+    Metric("gslb_http_mirrored_requests_total", "counter", "Copies of requests for a mirror, by what became of them.",
+           ("result",), MIRRORED, _region),
     Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
            ("pool",), each=_pools, bounds=SECONDS),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),

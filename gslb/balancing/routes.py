@@ -1,7 +1,8 @@
-"""Which pool takes a request: host and path against the routes, the first in declared order that matches.
+"""Which route takes a request: host and path against the routes, the first in declared order that matches.
 
 Core; called by the proxy once a request. Compiled so that the number of routes doesn't matter: one dictionary of
-exact paths and one of prefixes for each host, and one look-up for each distinct length of prefix.
+exact paths and one of prefixes for each host, and one look-up for each distinct length of prefix; routes with patterns,
+wildcard hosts or conditions are `ruled.py`'s. `compile_routes` gives whichever the routes need.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
+from gslb.balancing.request import Request
 from gslb.model import Route
 
 T = TypeVar("T")
@@ -83,7 +85,7 @@ class Router(Generic[T]):
             if paths is not None:
                 best = paths.find(path, best)
             authority = host.lower()
-            name = _name(authority)
+            name = name_of(authority)
             for other in {authority, name} - {host}:
                 paths = hosts.get(other)
                 if paths is not None:
@@ -91,8 +93,12 @@ class Router(Generic[T]):
         best = self._any.find(path, best)
         return self._values[best] if best < len(self._values) else None
 
+    def choose(self, request: Request) -> T | None:
+        """What `find` gives: no route here asks for more than host and path."""
+        return self.find(request.host, request.path.decode("ascii"))
 
-def _name(authority: str) -> str:
+
+def name_of(authority: str) -> str:
     """An authority without its port and final dot; `[::1]:80` is `[::1]`."""
     name, colon, port = authority.rpartition(":")
     return (name if colon and port.isdigit() else authority).rstrip(".")

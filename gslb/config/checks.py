@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from gslb.config.check_routes import check_routes
 from gslb.config.check_zones import check_zones, written
 from gslb.config.compile import merged
 from gslb.config.plugins import Place, meant
@@ -21,7 +22,6 @@ from gslb.config.schema import (
     Config,
     EdgeSection,
     RegionFile,
-    RouteSection,
     ServiceSection,
 )
 from gslb.config.source import Source
@@ -139,7 +139,7 @@ def _check_balancer(document: Document, balancer: BalancerSection, pools: frozen
         if pool.slow_start is not None and getattr(pool.algorithm, "key", None) is not None:
             message = "slow_start moves weights, and with them the keys of an algorithm that hashes"
             document.blame((*path[:-1], "slow_start"), message, "leave it out, or choose another algorithm")
-    _check_routes(document, balancer, pools)
+    check_routes(document, balancer, pools)
 
 
 def _check_sessions(document: Document, balancer: BalancerSection) -> None:
@@ -149,31 +149,6 @@ def _check_sessions(document: Document, balancer: BalancerSection) -> None:
             message = "a session cookie for a domain is read by every node, but they share no secret"
             remedy = "in gslb.yaml write secrets: {cookie: {file: …}}, or leave the domain out"
             document.blame(("balancer", "pools", name, "sticky", "domain"), message, remedy)
-
-
-def _check_routes(document: Document, balancer: BalancerSection, pools: frozenset[str]) -> None:
-    path: Place = ("balancer", "routes")
-    if not balancer.routes and len(pools) > 1:
-        remedy = f"write which pool serves what: routes: [{{match: {{}}, pool: {min(pools)}}}]"
-        document.blame(path, f"{len(pools)} pools, but no routes", remedy)
-    earlier: dict[tuple[str, str], int] = {}
-    for index, route in enumerate(balancer.routes):
-        if route.pool not in pools:
-            document.blame((*path, index, "pool"), f"there is no pool {route.pool!r}", meant(route.pool, pools))
-        covering = min((earlier[one] for one in _covers(route) if one in earlier), default=None)
-        if covering is not None:
-            line = document.line(*path, covering)
-            message = f"no request reaches this route: the one on line {line} takes them all"
-            document.blame((*path, index), message, "put it before that one, or remove it")
-        earlier.setdefault((route.match.host or "", route.match.path or "*"), index)
-
-
-def _covers(route: RouteSection) -> list[tuple[str, str]]:
-    """Host and path of every earlier route that would take all requests of this one."""
-    path = route.match.path or "*"
-    stem = path.removesuffix("*")
-    paths = ["*", *(f"{stem[:length]}*" for length in range(1, len(stem) + 1)), path]
-    return [(host, path) for host in {"", route.match.host or ""} for path in paths]
 
 
 # ---------------------------------------------------------------- the cluster

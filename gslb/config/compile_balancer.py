@@ -1,16 +1,16 @@
-"""A region's file -> its Balancer: routes, pools, servers. Pure; only compile.py calls it."""
+"""A region's file -> its Balancer: pools, servers, what holds for all. Pure; only compile.py calls it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from gslb.config.compile_listen import compile_server_tls
+from gslb.config.compile_routes import compile_route
 from gslb.config.schema import (
     BalancerSection,
     PoolSection,
     RegionFile,
     RetriesSection,
-    RouteSection,
     StickySection,
     TimeoutsSection,
 )
@@ -32,7 +32,7 @@ from gslb.model import (
 def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Service]) -> Balancer:
     """A region node's proxy. A region without routes serves everything from its only pool."""
     balancer: BalancerSection = file.balancer
-    routes = tuple(_route(route, region, services) for route in balancer.routes)
+    routes = tuple(compile_route(route, region, services) for route in balancer.routes)
     return Balancer(
         region=region.name,
         routes=routes or (Route(next(iter(balancer.pools))),),
@@ -41,16 +41,6 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
         trusted_proxies=balancer.trusted_proxies,
         upgrades=balancer.upgrades,
     )
-
-
-def _route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
-    """A service's host also matches as this region's URL names it: that is where the front door sends its clients."""
-    host = route.match.host
-    hosts: tuple[str, ...] = () if host is None else (host,)
-    service = services.get(host or "")
-    if service is not None and region in service.regions:
-        hosts += (region.authority,)
-    return Route(route.pool, hosts, route.match.path or "")
 
 
 def _pool(name: str, pool: PoolSection) -> Pool:

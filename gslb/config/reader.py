@@ -109,6 +109,10 @@ class Document:
         if not any(one[: len(path)] == path or path[: len(one)] == one for one in self.wrong):
             self.add(line or self.line(*path), message, remedy, path)
 
+    def doubts(self, path: tuple[str | int, ...]) -> bool:
+        """Whether something inside of what is at `path` is `wrong`."""
+        return any(one[: len(path)] == path for one in self.wrong)
+
     def holder(self, *path: str | int) -> tuple[Table | Items, str | int] | None:
         """What holds the last thing on the way down `path` that is there, and its key or index; None: not even one."""
         here: Any = self.tree

@@ -27,10 +27,11 @@ from gslb.config.schema_cluster import (
     ZoneSection,
 )
 from gslb.config.schema_listen import CertificateSection, ListenSection, ListenTlsSection, ServerTlsSection
+from gslb.config.schema_match import MatchSection, Regex
 from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection, StickySection
 from gslb.config.schema_region import BalancerSection, LocationSection, RegionFile, TimeoutsSection
 from gslb.config.schema_registry import RegistrySection
-from gslb.config.schema_routes import MatchSection, RouteSection
+from gslb.config.schema_routes import RouteSection
 from gslb.model import Record
 
 MAIN_FILE = "gslb.yaml"
@@ -65,6 +66,7 @@ __all__ = [
     "PoolSection",
     "ProbeSection",
     "RecordSection",
+    "Regex",
     "RegionFile",
     "RegistrySection",
     "RetriesSection",

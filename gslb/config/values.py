@@ -29,7 +29,6 @@ PATH_MAX = 1024
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _SERVER_ID = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:\]\[-]*")
-_ROUTE_PATH = re.compile(r"/[\x21\x22\x24-\x29\x2b-\x3e\x40-\x7e]*\*?")
 
 ERROR = "gslb"
 
@@ -242,14 +241,6 @@ def _redis_url(text: str) -> str:
     return text
 
 
-def _route_path(text: str) -> str:
-    if text == "*":
-        return text
-    if len(text) > URL_MAX or not _ROUTE_PATH.fullmatch(text):
-        raise refusal(f"{text!r} is not a path to match", "start it with /; end it with * to match all below: /api/*")
-    return text
-
-
 def surroundings(info: ValidationInfo) -> Surroundings:
     """What `load` gave the models to look around with."""
     return cast("Surroundings", info.context)
@@ -263,7 +254,6 @@ def _path(text: str, info: ValidationInfo) -> str:
 
 Url = Annotated[str, AfterValidator(url), Hint("URL")]
 RedisUrl = Annotated[str, AfterValidator(_redis_url), Hint("URL")]
-RoutePath = Annotated[str, AfterValidator(_route_path), Hint("path")]
 FilePath = Annotated[str, AfterValidator(_path), Hint("path")]
 
 

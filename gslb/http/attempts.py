@@ -50,7 +50,7 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "again", "attempt", "careful", "exchange", "extra", "key", "left", "method", "minor", "number", "offered",
+        "again", "attempt", "careful", "exchange", "key", "left", "method", "minor", "number", "offered",
         "pool", "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
@@ -66,7 +66,6 @@ class Attempts(Endpoint):
         self.again = 0, 0.0  # the number of a request that was tried again, and when its last try began
         self.attempt = 0  # a connect that ends under another number is not ours any more
         self.careful = False  # some rule looks at the response's head: no hot path for it
-        self.extra = b""  # field lines for that head
         self.pool: PoolLinks | None = None
         self.key: bytes | None = None  # what the pool's algorithm hashes, where it hashes anything
         self.server: Server | None = None  # holds a place in its pool until `_ended`
@@ -79,8 +78,8 @@ class Attempts(Endpoint):
         """Answers with one of `replies.ERRORS`."""
 
     @abstractmethod
-    def learn(self, head: bytes) -> None:
-        """A response's head goes to the client."""
+    def final_head(self, head: bytes) -> bytes:
+        """A response's head as the client gets it."""
 
     @abstractmethod
     def settle(self) -> None:

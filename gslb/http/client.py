@@ -172,6 +172,8 @@ class Client(Dispatch):
         self.deadline = self.proxy.idle_by if self.left or self.phase == STREAMING else self.proxy.first_byte_by
         if pieces:
             upstream.transport.writelines(pieces)
+        if self.copy is not None:
+            self.copy = self.copy.add(pieces, not self.left, self.started)
         if rest:
             self._keep_for_later(rest)
 

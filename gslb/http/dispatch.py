@@ -1,8 +1,8 @@
 """From a head to a server: the route, the pool, the pick; or an answer of our own. Errors are answered here.
 
 `Dispatch.dispatch` is on the hot path: a request whose route and pool have no rules of their own (`Way.rich`) costs one
-look-up and one pick. Rules that look into the request are `_dispatch_rich`. The layer between `Attempts` (a server and
-what happens when it fails) and `Client` (what is read from the client); only those call it.
+look-up and one pick. Rules that look into the request are `_dispatch_rich`. The layer between `Routing` (what a
+route does beside naming a pool) and `Client` (what is read from the client); only those call it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from gslb.balancing.request import Request
 from gslb.balancing.sessions import ID_BYTES
 from gslb.balancing.sticky import NONE, CookieSticking, Found, KeySticking
 from gslb.errors import HttpError
-from gslb.http.attempts import COUNTED, Attempts
+from gslb.http.attempts import COUNTED
 from gslb.http.cookies import cookie_set, set_cookie, without_cookie
 from gslb.http.endpoint import STREAMING
 from gslb.http.heads import CHUNKED, Field
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
+from gslb.http.routing import Routing
 
 if TYPE_CHECKING:
     from gslb.http.links import PoolLinks, Way
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _SERVER_ERROR = ord("5")
 
 
-class Dispatch(Attempts):
+class Dispatch(Routing):
     """One client connection and where its current request goes."""
 
     __slots__ = ("believed", "found", "host")
@@ -82,8 +83,15 @@ class Dispatch(Attempts):
 
     def _dispatch_rich(self, way: Way, request: Request) -> None:
         """Applies the rules of a route and its pool in their order, then picks."""
-        pool = way.pool
-        self.extra = b""
+        chosen = self.proxy.choose(request) if way.route.conditional else way
+        if chosen is None:
+            self.pool = None
+            self.fail("no_route")
+            return
+        self.careful = chosen.careful
+        pool = self.follow(chosen, request)
+        if pool is None:
+            return
         self.key = key = pool.key.of(request) if pool.key is not None else None
         if pool.sticking is not None:
             server = self._stick(pool, pool.sticking, request, key)
@@ -92,6 +100,8 @@ class Dispatch(Attempts):
         if server is None:
             self.fail("no_healthy_server")
             return
+        if chosen.actions is not None:
+            self.start_copy(chosen.actions)
         self.try_server(pool, server)
         if pool.hedges is not None:
             pool.hedges.add(self)
@@ -107,19 +117,23 @@ class Dispatch(Attempts):
             self.careful = self.careful or found.news
         return server
 
-    def learn(self, head: bytes) -> None:
-        """What the response that `head` begins changes of the session: told in `extra`, or noted."""
-        pool, server = self.pool, self.server
-        if pool is None or server is None:
-            return
-        sticking = pool.sticking
+    def final_head(self, head: bytes) -> bytes:
+        """See Attempts: with what the route changes in it, and the session's cookie; a server's own is noted."""
+        edits, pool, server = self.edits, self.pool, self.server
+        if edits is not None:
+            head = edits.apply(head)
+        sticking = pool.sticking if pool is not None else None
+        if sticking is None or server is None:
+            return head
         if isinstance(sticking, CookieSticking) and self.found.news:
             session = self.found.session or sticking.begin(server, self.proxy.wall_s, os.urandom(ID_BYTES))
-            self.extra = set_cookie(sticking.sticky, sticking.sealed(session), secure=self.peer.scheme == b"https")
+            line = set_cookie(sticking.sticky, sticking.sealed(session), secure=self.peer.scheme == b"https")
+            head = head[:-2] + line + b"\r\n"
         elif isinstance(sticking, KeySticking) and sticking.learned:
             value = cookie_set(head, sticking.learned)
             if value is not None:
                 sticking.learn(value, server.id, self.proxy.wall_s)
+        return head
 
     # ------------------------------------------------------------ answering ourselves
     def request_id(self) -> bytes:
@@ -159,11 +173,3 @@ class Dispatch(Attempts):
         self.closing = self.closing or bool(self.left)
         word, date, to_head = self.proxy.word, self.proxy.date, self.method == b"HEAD"
         self._write_own(word_reply(word, date, close=self.closing, to_head=to_head))
-
-    def _write_own(self, reply: bytes) -> None:
-        """Writes a whole response of our own."""
-        self._over()
-        self.pool = None
-        self.proxy.sent += len(reply)
-        self.write(reply)
-        self.settle()

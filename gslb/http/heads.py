@@ -149,6 +149,11 @@ def parse_length(value: bytes) -> int | None:
     return int(value) if value.isdigit() and len(value) <= LENGTH_DIGITS_MAX else None
 
 
+def is_target(target: bytes) -> bool:
+    """Whether these bytes may stand as a request's target: no space, no fragment, no control or broken escape."""
+    return _ANY_TARGET(target) is not None
+
+
 def connection_options(value: bytes) -> frozenset[bytes] | None:
     """The options that one Connection value lists, in lower case; None if it is malformed."""
     if _TOKENS(value) is None:

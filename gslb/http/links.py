@@ -7,13 +7,15 @@ its connections use them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import new_tallies
+from gslb.http.actions import compile_actions
 from gslb.http.hedging import Hedges
 from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Counters
 
@@ -156,12 +158,23 @@ class PoolLinks:
 class Way:
     """A route and the pool behind it, as one worker dispatches by it."""
 
-    __slots__ = ("careful", "pool", "rich", "route")
+    __slots__ = ("actions", "careful", "pool", "rich", "route")
 
-    def __init__(self, route: Route, pool: PoolLinks) -> None:
-        self.route, self.pool = route, pool
-        sticking = pool.sticking
-        learns = isinstance(sticking, KeySticking) and bool(sticking.learned)
-        self.careful = learns or bool(pool.state.pool.retries.statuses)  # some rule looks at every response's head
-        rules = pool.key, pool.hedges, sticking
-        self.rich = self.careful or any(rule is not None for rule in rules)  # … or into the request
+    def __init__(self, route: Route, pools: Mapping[str, PoolLinks]) -> None:
+        self.route = route
+        self.actions = actions = compile_actions(route)
+        behind = [pools[name] for name in route.pools]
+        self.pool = cast("PoolLinks", behind[0] if behind else None)  # None where the route answers: that is rich
+        # Some rule looks at every response's head …
+        self.careful = (actions is not None and actions.response is not None) or any(map(_careful, behind))
+        # … or into the request.
+        self.rich = self.careful or not behind or actions is not None or route.conditional or any(map(_rich, behind))
+
+
+def _careful(pool: PoolLinks) -> bool:
+    learns = isinstance(pool.sticking, KeySticking) and bool(pool.sticking.learned)
+    return learns or bool(pool.state.pool.retries.statuses)
+
+
+def _rich(pool: PoolLinks) -> bool:
+    return any(rule is not None for rule in (pool.key, pool.hedges, pool.sticking))

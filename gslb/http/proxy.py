@@ -19,7 +19,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.pool import PoolState
-from gslb.balancing.routes import Router
+from gslb.balancing.ruled import compile_routes
 from gslb.balancing.tallies import Counted, Telling
 from gslb.errors import HttpError
 from gslb.http.client import Client
@@ -29,6 +29,7 @@ from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
+from gslb.http.mirror import Mirrors
 from gslb.http.replies import region_word
 from gslb.http.reporting import Reporter
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
@@ -69,6 +70,7 @@ class Proxy:
         self._links: dict[Address, Link] = {}
         self._keys = Keys()
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
+        self.mirrors = Mirrors(self.loop, self.context_to)
         self._connects: set[asyncio.Task[None]] = set()
         self._telling = Telling()
         self.reporter = Reporter(self.loop, clock)
@@ -113,8 +115,8 @@ class Proxy:
                 link.retire()
         self._links, self.pools = links, pools
         self.reporter.configure(pools, status.breakers)
-        ways = [Way(route, pools[route.pool]) for route in balancer.routes]
-        self.find = Router(balancer.routes, ways).find
+        router = compile_routes(balancer.routes, [Way(route, pools) for route in balancer.routes])
+        self.find, self.choose = router.find, router.choose
         self._tick()
 
     def _pool(self, pool: Pool, status: Status, links: dict[Address, Link], plan: Plan) -> PoolLinks:
@@ -137,6 +139,7 @@ class Proxy:
     def _count_into(self, counters: Counters) -> None:
         """Looks the proxy's own series up."""
         index = counters.index
+        self.mirrors.count_into(counters)
         self._refused = {int(code): index("gslb_http_refused_total", code=code) for code in CODES}
         self._refused_other = index("gslb_http_refused_total", code="other")
         self._connections = index("gslb_http_connections_total")
@@ -190,6 +193,10 @@ class Proxy:
         """Connects to servers with these certificates and authorities from now on."""
         self._keys = keys
         self._contexts = client_contexts(self._contexts, self._contexts, keys, log.error)
+
+    def context_to(self, tls: ServerTls) -> ssl.SSLContext | None:
+        """How TLS is spoken to servers."""
+        return self._contexts.get(tls)
 
     def connect(self, link: Link, client: Attempts) -> None:
         """Starts a connection for `client`, which hears `connected` or `connect_failed`.
@@ -314,6 +321,7 @@ class Proxy:
         self.reporter.close()
         for task in tuple(self._connects):
             task.cancel()
+        self.mirrors.close()
         for client in tuple(self.clients):
             with contextlib.suppress(RuntimeError):  # the loop may be closing already
                 client.transport.abort()

@@ -17,8 +17,9 @@ RETRY_AFTER_S = 1
 
 # Reason codes that the proxy itself gives, with the status and the words that go with them.
 ERRORS = {
-    "no_route": (404, "no route matches this host and path"),
+    "no_route": (404, "no route matches this request"),
     "request_timeout": (408, "the request did not arrive in time"),
+    "bad_rewrite": (500, "the route's rewrite made no valid target of this one"),
     "connect_failed": (502, "the server could not be reached"),
     "upstream_closed": (502, "the server closed the connection without an answer"),
     "tls_failed": (502, "no connection over TLS to the server: its certificate, or its TLS, is not what was asked for"),
@@ -65,13 +66,15 @@ def error_reply(
 def region_word(balancer: Balancer, status: Status, generation: int, draining: bool = False) -> bytes:
     """The body of `/.well-known/gslb`.
 
-    `state` is "draining" if the node is, "no_servers" if a pool that takes any path has no usable server (every
-    routed pool where no route takes any path), else "up". `healthy_capacity` is the usable share of the weights.
+    `state` is "draining" if the node is, "no_servers" if a route that takes every request to its hosts has no usable
+    server in any of its pools (if any routed pool has none, where there is no such route), else "up".
+    `healthy_capacity` is the usable share of the weights.
     Breakers and ejections lower the capacity but not the state: they end by requests, and a region that calls itself
     empty gets none.
     """
-    pools = [balancer.pools[name] for name in dict.fromkeys(route.pool for route in balancer.routes)]
-    main = {route.pool for route in balancer.routes if route.path in ("", "*", "/*")} or {pool.name for pool in pools}
+    pools = [balancer.pools[name] for name in dict.fromkeys(name for route in balancer.routes for name in route.pools)]
+    main = [route.pools for route in balancer.routes if route.takes_any and route.pools]
+    main = main or [(pool.name,) for pool in pools]
     usable = {pool.name: _usable(pool, status) for pool in pools}
     weights = sum(server.weight for pool in pools for server in pool.servers)
     usable_weight = sum(
@@ -83,7 +86,7 @@ def region_word(balancer: Balancer, status: Status, generation: int, draining: b
     state = "up"
     if draining or status.draining:
         state = "draining"
-    elif not pools or any(usable[name] == 0 for name in main):
+    elif not balancer.routes or any(all(usable[name] == 0 for name in names) for names in main):
         state = "no_servers"
     word = {
         "region": balancer.region,

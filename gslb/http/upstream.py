@@ -230,9 +230,7 @@ class Upstream(asyncio.Protocol):
         self.line = data[:STATUS_ENDS]
         out = response_head(data, head, framed, client.closing, client.proxy.date)
         if client.careful:
-            client.learn(out)
-            if client.extra:
-                out = out[:-2] + client.extra + b"\r\n"
+            out = client.final_head(out)
         client.proxy.sent += len(out)
         client.write(out)
         self._start_body(client, length, body, payload_only=client.minor == 0)

@@ -7,11 +7,12 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 
 from __future__ import annotations
 
-from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Route, Server, SessionCookie, Sticky, Timeouts
+from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Server, SessionCookie, Sticky, Timeouts
 from gslb.model.guarding import BreakerRule, BreakerState, Gate, OutlierRule, SlowStart
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
+from gslb.model.routing import Condition, HeadEdits, Mirror, Redirect, Respond, Rewrite, Route, Split
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
 
@@ -26,24 +27,30 @@ __all__ = [
     "BreakerState",
     "Candidate",
     "Client",
+    "Condition",
     "Decision",
     "Gate",
     "GeoSource",
+    "HeadEdits",
     "HealthCheck",
     "KeyPair",
     "ListenTls",
     "Listener",
     "Location",
+    "Mirror",
     "Note",
     "OutlierRule",
     "Plan",
     "Policy",
     "Pool",
     "Record",
+    "Redirect",
     "Region",
     "RegionStatus",
     "Registration",
+    "Respond",
     "Retries",
+    "Rewrite",
     "Route",
     "Server",
     "ServerTls",
@@ -51,6 +58,7 @@ __all__ = [
     "SessionCookie",
     "Sifted",
     "SlowStart",
+    "Split",
     "State",
     "Status",
     "Sticky",

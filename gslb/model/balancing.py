@@ -1,4 +1,4 @@
-"""Which server: a balancer with its routes, pools and servers. Everybody imports these from `gslb.model`."""
+"""Which server: a balancer with its pools and servers. Everybody imports these from `gslb.model`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from gslb.model.guarding import BreakerRule, OutlierRule, SlowStart
 from gslb.model.listening import ServerTls
+from gslb.model.routing import Route
 
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
 
@@ -127,15 +128,6 @@ class Pool:
         if server.protocol == "https":
             return self.tls or _TLS
         return None if server.protocol == "http" else self.tls
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Sends requests to a pool. `hosts` () is any; `path` "" is any, a last `*` makes it a prefix."""
-
-    pool: str
-    hosts: tuple[str, ...] = ()
-    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

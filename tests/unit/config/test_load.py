@@ -100,10 +100,6 @@ def test_the_design_has_nothing_wrong(tmp_path):
         ("gslb.yaml", 'admin: {listen: "127.0.0.1:9470"', 'admin: {tls: {}, listen: "127.0.0.1:9470"', "tls (HTTPS)"),
         ("gslb.yaml", '"[::1]:5300"]', '"[::1]:5300"], tls: {certificate: x}', "tls (DNS over TLS)"),
         ("gslb.yaml", "    ttl: 1h\n", "    dnssec: {}\n", "dnssec"),
-        ("west.yaml", "path: /api/*", "method: GET", "match on method"),
-        ("west.yaml", "path: /api/*", "headers: {x: y}", "match on headers"),
-        ("west.yaml", "pool: api}", "pool: api, weight: 10}", "weighted routes"),
-        ("west.yaml", "pool: api}", "pool: api, canary: {pool: web}}", "canary routes"),
     ],
 )
 def test_what_is_not_built_yet_is_refused_in_those_words(tmp_path, file, old, new, what):

@@ -222,7 +222,7 @@ MISTAKES = [
         "the one on line 12 takes them all", "put it before",
     ),
     (W, "path: /api/*", "path: api§", "'api' is not a path to match", "start it with /"),
-    (W, "path: /api/*", "path: /a*b§", "'/a*b' is not a path to match", "/api/*"),
+    (W, "path: /api/*", "path: /a***b§", "'/a***b' is not a path to match", "** for anything"),
     (
         W, "algorithm: least_connections", "§algorithm: least_conections", "unknown algorithm 'least_conections'",
         "did you mean 'least_connections'?",
