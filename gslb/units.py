@@ -1,4 +1,4 @@
-"""The units that people write in configuration: durations, percentages. Pure; anybody may import it.
+"""The units that people write in configuration: durations, percentages, rates. Pure; anybody may import it.
 
 `Duration` and `Share` annotate a field of an option dataclass or of a pydantic model: the person writes `2s` or
 `20%`, the code sees seconds or a fraction as float.
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE = re.compile(r"(\d{1,12})/(\d{0,6})(s|m|h|d)")
 _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 DURATION_MAX_S = 366 * 86400.0
 
@@ -49,6 +50,22 @@ def parse_share(value: object) -> float:
     if match:
         return float(match[1]) / 100
     raise ValueError(f"{value!r} is not a percentage: write it as 20%")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` in `period_s` seconds."""
+
+    count: int
+    period_s: float
+
+
+def parse_rate(value: object) -> Rate:
+    """The rate of `100/s`, `6000/m` or `10/30s`. Raises ValueError for anything else."""
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match and match[2] != "0" * len(match[2] or "1"):
+        return Rate(int(match[1]), int(match[2] or 1) * _SECONDS[match[3]])
+    raise ValueError(f"{value!r} is not a rate: write it as 100/s or 6000/m")
 
 
 @dataclass(frozen=True, slots=True)

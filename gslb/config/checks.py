@@ -35,6 +35,7 @@ def check_all(main: Source[ClusterFile], regions: Sequence[Source[RegionFile]]) 
     for source in regions:
         if source.model is not None:
             _check_balancer(source.document, source.model.balancer, source.pools)
+            _check_limits(source.document, source.model.balancer, source.limits)
             _check_twice(source.document, ("addresses",), source.model.addresses, "address")
     _check_regions(regions)
     cluster = main.model
@@ -149,6 +150,18 @@ def _check_sessions(document: Document, balancer: BalancerSection) -> None:
             message = "a session cookie for a domain is read by every node, but they share no secret"
             remedy = "in gslb.yaml write secrets: {cookie: {file: …}}, or leave the domain out"
             document.blame(("balancer", "pools", name, "sticky", "domain"), message, remedy)
+
+
+def _check_limits(document: Document, balancer: BalancerSection, known: frozenset[str]) -> None:
+    """Names of limits that nothing has."""
+    named: list[tuple[Place, tuple[str, ...]]] = [
+        *((("balancer", "routes", index, "limits"), route.limits) for index, route in enumerate(balancer.routes)),
+        *((("balancer", "pools", name, "limits"), pool.limits) for name, pool in balancer.pools.items()),
+    ]
+    for path, names in named:
+        for index, name in enumerate(names):
+            if name not in known:
+                document.blame((*path, index), f"there is no limit {name!r}", meant(name, known))
 
 
 # ---------------------------------------------------------------- the cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from gslb.config.compile_limits import compile_limits
 from gslb.config.compile_listen import compile_server_tls
 from gslb.config.compile_routes import compile_route
 from gslb.config.schema import (
@@ -40,6 +41,7 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
         timeouts=_timeouts(balancer.timeouts),
         trusted_proxies=balancer.trusted_proxies,
         upgrades=balancer.upgrades,
+        limits=compile_limits(balancer.limits, balancer.shedding),
     )
 
 
@@ -55,6 +57,7 @@ def _pool(name: str, pool: PoolSection) -> Pool:
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
         ),
         retries=_retries(pool.retries),
+        limits=pool.limits,
         breaker=None if pool.breaker is None else pool.breaker.rule(),
         outliers=None if pool.outliers is None else pool.outliers.rule(),
         panic_threshold=pool.panic_threshold,

@@ -30,6 +30,8 @@ def compile_route(route: RouteSection, region: Region, services: Mapping[str, Se
         request_fields=_edits(route.request_headers),
         response_fields=_edits(route.response_headers),
         mirror=Mirror(mirror.pool, mirror.percent) if mirror else None,
+        limits=route.limits,
+        priority=route.priority,
     )
 
 

@@ -138,12 +138,14 @@ def _validated(document: Document, model: type[S], folder: Folder) -> Source[S]:
     tree = document.tree
     region, balancer, zones = tree.get("region"), tree.get("balancer"), tree.get("zones")
     pools = balancer.get("pools") if isinstance(balancer, Table) else None
+    limits = balancer.get("limits") if isinstance(balancer, Table) else None
     source: Source[S] = Source(
         document,
         None,
         region if isinstance(region, str) else "",
         frozenset(pools) if isinstance(pools, Table) else frozenset(),
         frozenset(zones) if isinstance(zones, Table) else frozenset(),
+        frozenset(limits) if isinstance(limits, Table) else frozenset(),
     )
     if document.problems and not tree:
         return source  # it could not be read: that nothing is in it is no second mistake

@@ -26,6 +26,7 @@ from gslb.config.schema_cluster import (
     TtlSection,
     ZoneSection,
 )
+from gslb.config.schema_limits import AdaptiveSection, LimitSection, SheddingSection
 from gslb.config.schema_listen import CertificateSection, ListenSection, ListenTlsSection, ServerTlsSection
 from gslb.config.schema_match import MatchSection, Regex
 from gslb.config.schema_pool import Health, HealthTimes, PoolSection, RetriesSection, ServerSection, StickySection
@@ -46,6 +47,7 @@ class Config(ClusterFile):
 
 __all__ = [
     "MAIN_FILE",
+    "AdaptiveSection",
     "AdminSection",
     "AllDown",
     "BalancerSection",
@@ -58,6 +60,7 @@ __all__ = [
     "GeoSection",
     "Health",
     "HealthTimes",
+    "LimitSection",
     "ListenSection",
     "ListenTlsSection",
     "LocationSection",
@@ -75,6 +78,7 @@ __all__ = [
     "ServerSection",
     "ServerTlsSection",
     "ServiceSection",
+    "SheddingSection",
     "StateSection",
     "StickySection",
     "TimeoutsSection",

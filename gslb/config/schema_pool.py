@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, Strict
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.keys import parse_key
 from gslb.balancing.request import TOKEN
 from gslb.config import plugins
 from gslb.config.schema_guarding import BreakerSection, OutliersSection, SlowStartSection
+from gslb.config.schema_limits import LIMITS_MAX
 from gslb.config.schema_listen import ServerTlsSection
-from gslb.config.values import PORT_MAX, Hint, LongTime, Section, ServerHost, ServerId, ShortTime, Within, refusal
+from gslb.config.values import PORT_MAX, Hint, LongTime, Name, Section, ServerHost, ServerId, ShortTime, Within, refusal
 from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, Span, parse_duration
 
@@ -186,6 +187,9 @@ class PoolSection(Section):
         None, description="how servers are checked; without it they count as up"
     )
     retries: RetriesSection = Field(RetriesSection(), description="when a request is tried again")
+    limits: Annotated[tuple[Name, ...], Strict(False), MaxLen(LIMITS_MAX)] = Field(
+        (), description="limits its requests must pass"
+    )
     tls: ServerTlsSection | None = Field(None, description="HTTPS to the servers, health checks too; without it HTTP")
     proxy_protocol: Literal["v1", "v2"] | None = Field(
         None, description="the PROXY protocol header that each connection to a server begins with; such a connection "

@@ -9,6 +9,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, Field
 
 from gslb.config.schema_cluster import LISTENS_MAX, PROXIES_MAX
+from gslb.config.schema_limits import LIMITS_MAX, LimitSection, SheddingSection
 from gslb.config.schema_listen import ListenSection
 from gslb.config.schema_pool import PoolSection
 from gslb.config.schema_registry import RegistrySection
@@ -20,6 +21,7 @@ from gslb.config.values import (
     LongTime,
     Name,
     Network,
+    RedisUrl,
     Section,
     ShortTime,
     Url,
@@ -95,6 +97,13 @@ class BalancerSection(Section):
     routes: Annotated[tuple[RouteSection, ...], MaxLen(ROUTES_MAX)] = Field(
         (), description="which pool serves what, in order; without any, the only pool serves all"
     )
+    limits: Annotated[dict[Name, LimitSection], MaxLen(LIMITS_MAX)] = Field(
+        {}, description="limits by name: rates, concurrency; see docs/limits.md"
+    )
+    limits_redis: RedisUrl | None = Field(
+        None, description="the Redis that `scope: shared` leases from; without it the first of `state.redis`"
+    )
+    shedding: SheddingSection | None = Field(None, description="who is refused first under too much load")
     pools: Annotated[dict[Name, PoolSection], MinLen(1), MaxLen(POOLS_MAX)] = Field(description="the pools by name")
     registry: RegistrySection = Field(RegistrySection(), description="servers at run time, and what servers did")
 

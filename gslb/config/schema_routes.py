@@ -13,6 +13,7 @@ from gslb.balancing.keys import KINDS, parse_key
 from gslb.balancing.patterns import compile_pattern
 from gslb.balancing.split import POOLS_MAX
 from gslb.config.plugins import refused
+from gslb.config.schema_limits import LIMITS_MAX
 from gslb.config.schema_match import FieldName, MatchSection, field_value, regex
 from gslb.config.values import PORT_MAX, URL_MAX, Hint, Name, Section, host_name, refusal
 from gslb.http.fixed import BODILESS, BODY_BYTES_MAX, Place
@@ -217,6 +218,12 @@ class RouteSection(Section):
     request_headers: HeadersSection | None = Field(None, description="changes of the request's fields")
     response_headers: HeadersSection | None = Field(None, description="changes of the server's response's fields")
     mirror: MirrorSection | None = Field(None, description="copies for another pool")
+    limits: Annotated[tuple[Name, ...], Strict(False), MaxLen(LIMITS_MAX)] = Field(
+        (), description="limits its requests must pass"
+    )
+    priority: Literal["critical", "normal", "batch"] = Field(
+        "normal", description="who is refused last under too much load: see `shedding`"
+    )
 
     @model_validator(mode="before")
     @classmethod

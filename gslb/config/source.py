@@ -15,8 +15,8 @@ S = TypeVar("S", bound=Section)
 class Source(Generic[S]):
     """A file with its lines, and what its model made of it (None: nothing can be made of it).
 
-    `region`, `pools` and `zones` are the names in the file before anything wrong was taken out of it: naming one of
-    them elsewhere is no second mistake.
+    `region`, `pools`, `zones` and `limits` are the names in the file before anything wrong was taken out of it: naming
+    one of them elsewhere is no second mistake.
     """
 
     document: Document
@@ -24,6 +24,7 @@ class Source(Generic[S]):
     region: str = ""
     pools: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

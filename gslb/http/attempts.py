@@ -28,6 +28,7 @@ from gslb.http.forward import switch_head
 from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
+    from gslb.balancing.concurrency import Gate
     from gslb.http.hedging import Rival
     from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
@@ -50,7 +51,7 @@ class Attempts(Endpoint):
     """One client connection and the server that its current request is at."""
 
     __slots__ = (
-        "again", "attempt", "careful", "exchange", "key", "left", "method", "minor", "number", "offered",
+        "again", "attempt", "careful", "exchange", "held", "key", "left", "method", "minor", "number", "offered",
         "pool", "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ class Attempts(Endpoint):
         self.key: bytes | None = None  # what the pool's algorithm hashes, where it hashes anything
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
+        self.held: tuple[Gate, ...] | None = None  # limits that it has a place of
         self.upstream: Upstream | None = None
         self.rival: Rival | None = None  # a second server that was asked, while neither has answered
 
@@ -123,6 +125,8 @@ class Attempts(Endpoint):
             tally[SECONDS] += seconds
             if pool.watch is not None:  # one slot read: few pools learn from how requests end
                 pool.watch.answered(self.server, line, self.began)
+            if self.held is not None:  # one slot read for requests without limits
+                self.leave_gates(seconds)
         self.server = self.upstream = None
         if self.exchange is not None:
             self._over()
@@ -155,6 +159,7 @@ class Attempts(Endpoint):
         self.phase, self.upstream = CLOSED, None
         self.proxy.leave(self)
         self._ended()
+        self.leave_gates(None)
 
     # ------------------------------------------------------------ the connection
     def connection_lost(self, exc: Exception | None) -> None:
@@ -369,3 +374,11 @@ class Attempts(Endpoint):
             self.upstream = None
         self._ended(reason)
         self._over()
+        if self.held is not None:
+            self.leave_gates(None)
+
+    def leave_gates(self, seconds: float | None) -> None:
+        """Gives back the request's places, once however it ended; `seconds` that it took if it ended well."""
+        held, self.held = self.held, None
+        for gate in held or ():
+            gate.leave(seconds)

@@ -19,10 +19,12 @@ from gslb.http.attempts import COUNTED
 from gslb.http.cookies import cookie_set, set_cookie, without_cookie
 from gslb.http.endpoint import STREAMING
 from gslb.http.heads import CHUNKED, Field
+from gslb.http.limiting import Refusal
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
 from gslb.http.routing import Routing
 
 if TYPE_CHECKING:
+    from gslb.http.limiting import Guard
     from gslb.http.links import PoolLinks, Way
     from gslb.http.proxy import Proxy
     from gslb.model import Server
@@ -89,8 +91,12 @@ class Dispatch(Routing):
             self.fail("no_route")
             return
         self.careful = chosen.careful
+        if not self._admitted(chosen.guard, request):
+            return
         pool = self.follow(chosen, request)
         if pool is None:
+            return
+        if chosen.shared and not self._admitted(chosen.shared[pool.state.pool.name], request):
             return
         self.key = key = pool.key.of(request) if pool.key is not None else None
         if pool.sticking is not None:
@@ -105,6 +111,16 @@ class Dispatch(Routing):
         self.try_server(pool, server)
         if pool.hedges is not None:
             pool.hedges.add(self)
+
+    def _admitted(self, guard: Guard, request: Request) -> bool:
+        """Whether the limits let the request through; else it is answered. Its places are given back with its end."""
+        passed = guard.admit(request, self.peer.trusted, self.started)
+        if isinstance(passed, Refusal):
+            self._limited(passed)
+            return False
+        if passed:
+            self.held = (*(self.held or ()), *passed)
+        return True
 
     def _stick(
         self, pool: PoolLinks, sticking: CookieSticking | KeySticking, request: Request, key: bytes | None
@@ -151,6 +167,11 @@ class Dispatch(Routing):
             self.proxy.count_refused(status)
         self._answer(status, reason, detail)
 
+    def _limited(self, refusal: Refusal) -> None:
+        """Answers a request that a limit does not let through."""
+        self.proxy.count_refused(refusal.status)
+        self._answer(refusal.status, refusal.reason, ERRORS[refusal.reason][1], refusal.fields)
+
     def refuse(self, error: HttpError) -> None:
         """The client broke HTTP: answers if that is still possible, then closes."""
         self.give_up()
@@ -161,11 +182,13 @@ class Dispatch(Routing):
         self.left = CHUNKED  # whatever else comes is read and thrown away
         self._answer(error.status, error.reason, str(error))
 
-    def _answer(self, status: int, reason: str, detail: str) -> None:
-        """Writes an error."""
+    def _answer(self, status: int, reason: str, detail: str, fields: bytes | None = None) -> None:
+        """Writes an error; `fields` in place of those that go with its status."""
         self.closing = self.closing or bool(self.left)
         date, to_head = self.proxy.date, self.method == b"HEAD"
-        reply = error_reply(status, reason, detail, self.request_id(), date, close=self.closing, to_head=to_head)
+        reply = error_reply(
+            status, reason, detail, self.request_id(), date, close=self.closing, to_head=to_head, fields=fields
+        )
         self._write_own(reply)
 
     def _answer_word(self) -> None:

@@ -17,9 +17,11 @@ from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import new_tallies
 from gslb.http.actions import compile_actions
 from gslb.http.hedging import Hedges
-from gslb.telemetry import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS, Counters
+from gslb.metrics import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS
+from gslb.telemetry import Counters
 
 if TYPE_CHECKING:
+    from gslb.http.limiting import Limiter
     from gslb.http.reporting import Watch
     from gslb.http.upstream import Upstream
     from gslb.model import Plan, Pool, Route, ServerTls, Status
@@ -158,17 +160,25 @@ class PoolLinks:
 class Way:
     """A route and the pool behind it, as one worker dispatches by it."""
 
-    __slots__ = ("actions", "careful", "pool", "rich", "route")
+    __slots__ = ("actions", "careful", "guard", "pool", "rich", "route", "ruled", "shared")
 
-    def __init__(self, route: Route, pools: Mapping[str, PoolLinks]) -> None:
+    def __init__(self, route: Route, pools: Mapping[str, PoolLinks], limiter: Limiter) -> None:
         self.route = route
         self.actions = actions = compile_actions(route)
         behind = [pools[name] for name in route.pools]
         self.pool = cast("PoolLinks", behind[0] if behind else None)  # None where the route answers: that is rich
+        alone = behind[0].state.pool.limits if len(behind) == 1 else ()
+        self.guard = limiter.guard(route, alone)
+        shared = {one.state.pool.name: limiter.guard_of(route, one.state.pool.limits) for one in behind}
+        self.shared = shared if len(behind) > 1 and any(guard.needed for guard in shared.values()) else {}
         # Some rule looks at every response's head …
         self.careful = (actions is not None and actions.response is not None) or any(map(_careful, behind))
-        # … or into the request.
-        self.rich = self.careful or not behind or actions is not None or route.conditional or any(map(_rich, behind))
+        # … or into the request …
+        self.ruled = (
+            self.careful or not behind or actions is not None or route.conditional or self.guard.needed
+            or bool(self.shared) or any(map(_rich, behind))
+        )  # fmt: skip
+        self.rich = self.ruled  # … or, under too much load, whether it may go on
 
 
 def _careful(pool: PoolLinks) -> bool:

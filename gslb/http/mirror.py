@@ -16,8 +16,9 @@ from gslb.http.chunked import ChunkedBody
 from gslb.http.heads import CHUNKED
 from gslb.http.responses import UNTIL_CLOSE, parse_response
 from gslb.http.rewrite import Edits
+from gslb.metrics import MIRRORED
 from gslb.model import HeadEdits, Server, ServerTls
-from gslb.telemetry import MIRRORED, Counters
+from gslb.telemetry import Counters
 
 if TYPE_CHECKING:
     from gslb.http.links import PoolLinks

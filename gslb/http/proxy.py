@@ -28,13 +28,15 @@ from gslb.http.endpoint import CONNECTING, TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
+from gslb.http.limiting import Limiter
 from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
 from gslb.http.mirror import Mirrors
 from gslb.http.replies import region_word
 from gslb.http.reporting import Reporter
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
+from gslb.metrics import CODES
 from gslb.model import Balancer, Plan, Pool, Status, World
-from gslb.telemetry import CODES, Counters
+from gslb.telemetry import Cells, Counters
 from gslb.tls.contexts import client_contexts
 from gslb.tls.material import Keys
 
@@ -53,8 +55,24 @@ SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
 class Proxy:
     """One worker's proxy. Everything here happens in its event loop."""
 
-    def __init__(self, plan: Plan, counters: Counters, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`plan.balancer` must be there; `clock` gives monotonic seconds. Needs a running event loop."""
+    def __init__(
+        self,
+        plan: Plan,
+        counters: Counters,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        workers: int = 1,
+        others: Sequence[Cells] = (),
+    ) -> None:
+        """Needs a running event loop.
+
+        Args:
+            plan: with a balancer.
+            counters: of this worker.
+            clock: monotonic seconds.
+            workers: of the node; they share its limits.
+            others: the other workers' cells.
+        """
         self._wall_clock = time.time  # dates of session cookies, which cross nodes
         assert plan.balancer is not None
         self.loop = asyncio.get_running_loop()
@@ -67,6 +85,9 @@ class Proxy:
         self.draining = False
         self.number = 0  # of the last request; with the prefix it is the request's id
         self.id_prefix = os.urandom(6).hex().encode() + b"-"
+        self.limiter = Limiter(clock, workers, others, self.loop.call_later)
+        self._ways: list[Way] = []
+        self._sweep_due = 0.0
         self._links: dict[Address, Link] = {}
         self._keys = Keys()
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
@@ -115,8 +136,11 @@ class Proxy:
                 link.retire()
         self._links, self.pools = links, pools
         self.reporter.configure(pools, status.breakers)
-        router = compile_routes(balancer.routes, [Way(route, pools) for route in balancer.routes])
+        self.limiter.plan(balancer, Counters(self._cells, plan.counters or self._slots))
+        self._ways = [Way(route, pools, self.limiter) for route in balancer.routes]
+        router = compile_routes(balancer.routes, self._ways)
         self.find, self.choose = router.find, router.choose
+        self._shed()
         self._tick()
 
     def _pool(self, pool: Pool, status: Status, links: dict[Address, Link], plan: Plan) -> PoolLinks:
@@ -253,6 +277,19 @@ class Proxy:
             upstream.link.open -= 1
 
     # ------------------------------------------------------------ time
+    def _limit(self, now: float) -> None:
+        """Lets the limits see how late the sweep came."""
+        due, self._sweep_due = self._sweep_due, now + SWEEP_INTERVAL_S
+        self.limiter.tick(now, now - due if due else 0.0)
+        if self.limiter.overload.active != self._shedding:
+            self._shed()
+
+    def _shed(self) -> None:
+        """Under too much load every request is looked at, else only those that have a rule."""
+        self._shedding = self.limiter.overload.active
+        for way in self._ways:
+            way.rich = way.ruled or self._shedding
+
     def _tick(self) -> None:
         """The deadlines that anything which starts now gets: made here once, not once a request."""
         timeouts = self.balancer.timeouts
@@ -272,6 +309,7 @@ class Proxy:
         self._timer = self.loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         self._tick()
         now, requests, tunnels = self.now, 0, 0
+        self._limit(now)
         late: list[Callable[[], None]] = []
         began_by = now - (self.balancer.timeouts.total_s or math.inf)
         for pool in self.pools.values():

@@ -20,11 +20,14 @@ ERRORS = {
     "no_route": (404, "no route matches this request"),
     "request_timeout": (408, "the request did not arrive in time"),
     "bad_rewrite": (500, "the route's rewrite made no valid target of this one"),
+    "rate_limited": (429, "too many requests; Retry-After says when there is room"),
     "connect_failed": (502, "the server could not be reached"),
     "upstream_closed": (502, "the server closed the connection without an answer"),
     "tls_failed": (502, "no connection over TLS to the server: its certificate, or its TLS, is not what was asked for"),
     "bad_response": (502, "the server's answer was not valid HTTP"),
     "no_healthy_server": (503, "no server of this pool can take the request now"),
+    "concurrency_limited": (503, "too many requests are running; try again"),
+    "overloaded": (503, "there is too much to do, and requests of this priority are refused first; try again"),
     "server_busy": (503, "too many connections to the server"),
     "connect_timeout": (504, "the server did not accept the connection in time"),
     "total_timeout": (504, "the whole exchange took too long"),
@@ -34,7 +37,15 @@ _EXTRA = {405: b"Allow: " + ALLOWED_METHODS + b"\r\n", 503: b"Retry-After: %d\r\
 
 
 def error_reply(
-    status: int, reason: str, detail: str, request_id: bytes, date: bytes, *, close: bool, to_head: bool
+    status: int,
+    reason: str,
+    detail: str,
+    request_id: bytes,
+    date: bytes,
+    *,
+    close: bool,
+    to_head: bool,
+    fields: bytes | None = None,
 ) -> bytes:
     """A whole error response.
 
@@ -46,6 +57,7 @@ def error_reply(
         date: now, as an IMF-fixdate.
         close: the connection ends after it.
         to_head: it answers HEAD, so the body is left out.
+        fields: whole lines, in place of those that go with the status.
     """
     said = {"error": reason, "status": status, "detail": detail, "request_id": request_id.decode("ascii")}
     body = json.dumps(said).encode() + b"\n"
@@ -55,7 +67,7 @@ def error_reply(
             b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: application/json\r\n" % (status, phrase, date),
             b"Content-Length: %d\r\nCache-Control: no-store\r\n" % len(body),
             b"X-Gslb-Error: %b\r\nX-Request-Id: %b\r\n" % (reason.encode(), request_id),
-            _EXTRA.get(status, b""),
+            _EXTRA.get(status, b"") if fields is None else fields,
             b"Connection: close\r\n\r\n" if close else b"\r\n",
             b"" if to_head else body,
         )

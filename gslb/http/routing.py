@@ -81,6 +81,8 @@ class Routing(Attempts):
     def _write_own(self, reply: bytes) -> None:
         """Writes a whole response of our own."""
         self._over()
+        if self.held is not None:
+            self.leave_gates(None)
         self.pool = None
         self.proxy.sent += len(reply)
         self.write(reply)

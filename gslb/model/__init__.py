@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gslb.model.balancing import Balancer, HealthCheck, Pool, Retries, Server, SessionCookie, Sticky, Timeouts
 from gslb.model.guarding import BreakerRule, BreakerState, Gate, OutlierRule, SlowStart
+from gslb.model.limits import Adaptive, ConcurrencyLimit, Limits, Priority, RateLimit, Shedding
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
@@ -21,12 +22,14 @@ __all__ = [
     "INACTIVE",
     "MAINTENANCE",
     "UNIX",
+    "Adaptive",
     "Address",
     "Balancer",
     "BreakerRule",
     "BreakerState",
     "Candidate",
     "Client",
+    "ConcurrencyLimit",
     "Condition",
     "Decision",
     "Gate",
@@ -34,6 +37,7 @@ __all__ = [
     "HeadEdits",
     "HealthCheck",
     "KeyPair",
+    "Limits",
     "ListenTls",
     "Listener",
     "Location",
@@ -43,6 +47,8 @@ __all__ = [
     "Plan",
     "Policy",
     "Pool",
+    "Priority",
+    "RateLimit",
     "Record",
     "Redirect",
     "Region",
@@ -56,6 +62,7 @@ __all__ = [
     "ServerTls",
     "Service",
     "SessionCookie",
+    "Shedding",
     "Sifted",
     "SlowStart",
     "Split",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gslb.model.guarding import BreakerRule, OutlierRule, SlowStart
+from gslb.model.limits import Limits
 from gslb.model.listening import ServerTls
 from gslb.model.routing import Route
 
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
+
 
 
 
@@ -117,6 +119,7 @@ class Pool:
     panic_threshold: float = 0.0  # 0.0: never
     panic: str = "all"
     slow_start: SlowStart | None = None
+    limits: tuple[str, ...] = ()  # names of limits that its requests must pass
 
     @property
     def guarded(self) -> bool:
@@ -154,6 +157,7 @@ class Balancer:
     trusted_proxies: tuple[str, ...] = ()
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that a connection may be switched to
     max_head_bytes: int = 32_768
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def server_tls(self) -> set[ServerTls]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gslb.model.limits import Priority
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -103,6 +105,8 @@ class Route:
     request_fields: HeadEdits | None = None
     response_fields: HeadEdits | None = None
     mirror: Mirror | None = None
+    limits: tuple[str, ...] = ()  # names of limits that its requests must pass
+    priority: Priority = "normal"
 
     @property
     def conditional(self) -> bool:

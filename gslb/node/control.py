@@ -30,7 +30,8 @@ from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
 from gslb.node.guarding import Guarding
-from gslb.node.messages import Outcomes
+from gslb.node.leasing import Leasing
+from gslb.node.messages import Asks, Outcomes
 from gslb.node.planning import Planning
 from gslb.node.registering import Registering
 from gslb.node.sides import EdgeSide, RegionSide, Side
@@ -64,7 +65,8 @@ class Control:
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
         heard = self.registering.traffic.heard if self.registering is not None else None
-        self.spread = Spread(heard, self._reported, self._worker_lost)
+        self.spread = Spread(heard, self._reported, self._worker_lost, self._asked)
+        self.leasing = Leasing(self.spread.tell, time.monotonic)
         self.guarding = Guarding(restarts, self.spread.tell)
         self.certificates = Certificates()
         self.view = View(self)
@@ -89,6 +91,7 @@ class Control:
         self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
         self.guarding.configure(self.planning.plan, time.monotonic())
+        self.leasing.configure(self.planning.plan, self._limits_redis())
         self.side.remember(self.context.directory.load_last_good() or {})
         self.runner.set_targets(self.side.targets())
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
@@ -136,6 +139,7 @@ class Control:
         for task in tuple(self._tasks):
             task.cancel()
         await self.runner.stop()
+        await self.leasing.stop()
         for admin in self._admin:
             await admin.cleanup()
         if self.sync is not None:
@@ -163,6 +167,15 @@ class Control:
         if moved and self.spread.number:  # the first Status waits for the first round of probes
             self._judge(first=False)
         self.guarding.lease(self.spread.slots, now)
+
+    def _asked(self, slot: int, message: Asks) -> None:
+        self.leasing.take(slot, message)
+
+    def _limits_redis(self) -> str:
+        """The Redis of this region that shared limits lease from; "" for none."""
+        config, name = self.planning.config, self.context.name
+        own = config.regions[name].balancer.limits_redis if name in config.regions else None
+        return own or next(iter(config.state.redis), "")
 
     def _worker_lost(self, slot: int) -> None:
         self.guarding.lost(slot)
@@ -258,6 +271,7 @@ class Control:
         self._certify()
         self.side.configure(plan, self.planning.config)
         self.guarding.configure(plan, time.monotonic())
+        self.leasing.configure(plan, self._limits_redis())
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gslb.balancing.leases import Ask, Grant
 from gslb.balancing.outcomes import Outcome
 from gslb.balancing.tallies import Counted
 from gslb.errors import NodeError
@@ -117,9 +118,25 @@ class Outcomes:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """A worker runs low of slices; control answers with Grants of the same number, at once, perhaps empty."""
+
+    number: int
+    asks: tuple[Ask, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """Slices for a worker, see balancing/leases.py. Those that came from elsewhere follow under another number."""
+
+    number: int
+    grants: tuple[Grant, ...]
+
+
 Message = (
-    NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Lease | Drain
-    | Hello | WantFull | ServerCounts | Outcomes
+    NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Lease | Grants | Drain
+    | Hello | WantFull | ServerCounts | Outcomes | Asks
 )  # fmt: skip
 
 

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
+from gslb.balancing.leases import Ask, Grant
 from gslb.balancing.tallies import Counted
 from gslb.dns.responder import Responder
 from gslb.dns.server import TcpServer, UdpServer
@@ -32,10 +33,20 @@ from gslb.tls.material import Keys
 log = logging.getLogger("gslb.worker")
 
 
+AskControl = Callable[[int, tuple[Ask, ...]], bool]
+
+
+def nobody_there(number: int, asks: tuple[Ask, ...]) -> bool:
+    """Where asks go until somebody listens."""
+    del number, asks
+    return False
+
+
 class Plane(Protocol):
-    """The data plane of one worker. `report` is where what control must know goes."""
+    """The data plane of one worker. `report` is where what control must know goes, `ask` asks it for slices."""
 
     report: Report
+    ask: AskControl
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """Serves by `world` from now on; opens the sockets the first time."""
@@ -51,6 +62,9 @@ class Plane(Protocol):
 
     def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
         """Control leases a probe of a half-open server to this worker."""
+
+    def granted(self, number: int, grants: tuple[Grant, ...]) -> None:
+        """Control's answer to an ask."""
 
     def drain(self) -> None:
         """Takes nothing new."""
@@ -69,6 +83,7 @@ class EdgePlane:
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
         self.report: Report = unheard
+        self.ask: AskControl = nobody_there
         self._plan: Plan | None = None
         self._database: Database | None = None
         self._geo: GeoSource | None = None
@@ -107,6 +122,9 @@ class EdgePlane:
 
     def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
         """See Plane: an edge has no servers."""
+
+    def granted(self, number: int, grants: tuple[Grant, ...]) -> None:
+        """See Plane: an edge has no limits."""
 
     def _locate(self, plan: Plan) -> None:
         """A Locator for `plan`; the database is opened again only if the file changed."""
@@ -173,6 +191,7 @@ class RegionPlane:
     def __init__(self, context: NodeContext, index: int, row: Row) -> None:
         self._context, self._index, self._row = context, index, row
         self.report: Report = unheard
+        self.ask: AskControl = nobody_there
         self._proxy: Proxy | None = None
         self._listeners = Listeners(context, index)
         self._keys = Keys()
@@ -182,8 +201,15 @@ class RegionPlane:
         del cookie_secret
         if self._proxy is None:
             counters = Counters(self._row.cells, world.plan.counters)
-            proxy = self._proxy = Proxy(world.plan, counters, clock=time.monotonic)
-            proxy.reporter.report = self.report
+            rows = self._context.board.rows[1:]
+            proxy = self._proxy = Proxy(
+                world.plan,
+                counters,
+                clock=time.monotonic,
+                workers=max(1, self._context.workers),
+                others=[row.cells for row in rows if row is not self._row],
+            )
+            proxy.reporter.report, proxy.limiter.ask = self.report, self.ask
             proxy.certify(self._keys)
             proxy.swap(world)
             head_s = proxy.balancer.timeouts.head_s
@@ -210,6 +236,11 @@ class RegionPlane:
         """See Plane."""
         if self._proxy is not None:
             self._proxy.reporter.lease(pool, server, epoch, lease)
+
+    def granted(self, number: int, grants: tuple[Grant, ...]) -> None:
+        """See Plane."""
+        if self._proxy is not None:
+            self._proxy.limiter.granted(number, grants)
 
     def drain(self) -> None:
         """See Plane."""

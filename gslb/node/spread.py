@@ -13,6 +13,7 @@ from typing import Any
 from gslb.model import Plan, Status
 from gslb.node.link import Link
 from gslb.node.messages import (
+    Asks,
     FullStatus,
     Hello,
     Message,
@@ -37,9 +38,10 @@ class Spread:
         on_counts: Callable[[int, ServerCounts], None] | None = None,
         on_outcomes: Callable[[Outcomes], None] | None = None,
         on_lost: Callable[[int], None] | None = None,
+        on_asks: Callable[[int, Asks], None] | None = None,
     ) -> None:
         """`on_counts` is given a slot and what its worker says that servers did, `on_lost` a lost worker's slot."""
-        self._on_counts, self._on_outcomes, self._on_lost = on_counts, on_outcomes, on_lost
+        self._on_counts, self._on_outcomes, self._on_lost, self._on_asks = on_counts, on_outcomes, on_lost, on_asks
         self.status = Status()
         self.number = 0
         self._keys: NewKeys | None = None
@@ -95,6 +97,8 @@ class Spread:
                 self.settle()
             elif isinstance(message, ServerCounts) and self._on_counts is not None:
                 self._on_counts(slot, message)
+            elif isinstance(message, Asks) and self._on_asks is not None:
+                self._on_asks(slot, message)
             elif isinstance(message, Outcomes) and self._on_outcomes is not None:
                 self._on_outcomes(message)
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from gslb.balancing.merging import Key
 from gslb.balancing.tallies import NOTHING, Counted, Totals
+from gslb.metrics import CLASSES, METRICS
 from gslb.model import Balancer
 from gslb.node.board import Board
 from gslb.node.messages import ServerCounts
 from gslb.ops.summary import WINDOW_S, PoolSample, Sample, summary
 from gslb.state.servers import ServerMetrics
-from gslb.telemetry import CLASSES, METRICS, Counters
+from gslb.telemetry import Counters
 
 SAMPLES_MAX = 128  # within WINDOW_S; one a second, and one a question
 

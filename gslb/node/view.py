@@ -60,6 +60,7 @@ class View:
             **({"registry": control.registering.describe()} if control.registering is not None else {}),
             "breakers": guarded["breakers"],
             "panic": guarded["panic"],
+            "limits": control.leasing.describe(),
             "processes": self._processes(),
             "store": control.sync.endpoints() if control.sync else [],
             "reloads": dict(control.reloads),
@@ -129,6 +130,7 @@ class View:
         if control.registering is not None:
             self._gauge_registry(control.registering)
         control.guarding.gauge(gauges.set)
+        control.leasing.gauge(gauges.set)
         self._gauge_store()
         self._gauge_processes()
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from gslb.balancing.leases import Ask
 from gslb.balancing.outcomes import Outcome
 from gslb.errors import GslbError
 from gslb.model import Plan, Status, World
@@ -26,8 +27,10 @@ from gslb.node.board import PLAN_GENERATION, READY, STATUS_GENERATION, STATUS_NU
 from gslb.node.context import NodeContext
 from gslb.node.link import Link
 from gslb.node.messages import (
+    Asks,
     Drain,
     FullStatus,
+    Grants,
     Hello,
     Lease,
     Message,
@@ -79,6 +82,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
         self.plane.report = self._report
+        self.plane.ask = self._ask
 
     async def start(self) -> None:
         """Starts the heartbeat and the inbox."""
@@ -119,6 +123,10 @@ class Worker:
         if self._link is not None:
             self._link.send(Outcomes(outcomes))
 
+    def _ask(self, number: int, asks: tuple[Ask, ...]) -> bool:
+        """Asks control for slices; False if it can't be told."""
+        return self._link is not None and self._link.send(Asks(number, asks))
+
     def _lost(self) -> None:
         """Control is gone, or the link broke: serve on with what is known; the parent hands over a new link."""
         if self._link is not None and self._link.closed:  # not an older one that we closed ourselves
@@ -154,6 +162,9 @@ class Worker:
             return
         if isinstance(message, NewKeys):
             self.plane.certify(message.keys)
+            return
+        if isinstance(message, Grants):
+            self.plane.granted(message.number, message.grants)
             return
         if isinstance(message, Lease):
             self.plane.lease(message.pool, message.server, message.epoch, message.lease)

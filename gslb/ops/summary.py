@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gslb.telemetry import SECONDS
+from gslb.metrics import SECONDS
 
 WINDOW_S = 60.0
 PERCENTILES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))

@@ -68,7 +68,7 @@ class RedisStore:
         self.ignored = 0
         self._prefix = f"gslb:{cluster}"
         self._timeout_s = timeout_s
-        self._client = client or _connect(url, timeout_s)
+        self._client = client or connect(url, timeout_s)
         self._publish = self._client.register_script(_PUBLISH)
 
     async def _ask(self, question: Awaitable[T]) -> T:
@@ -143,7 +143,8 @@ class RedisStore:
         await self._ask(self._client.aclose())
 
 
-def _connect(url: str, timeout_s: float) -> Redis:
+def connect(url: str, timeout_s: float) -> Redis:
+    """A client that connects when first used. Raises StateError for a URL that can't be one."""
     if not url.startswith(SCHEMES):
         raise StateError(f"{public(url)!r} is no Redis URL: write redis://127.0.0.1:6379/0, rediss://… or unix:///path")
     try:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from gslb.config.compile import compile_plan
 from gslb.config.load import load
-from gslb.telemetry import METRICS
+from gslb.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from gslb import telemetry
+from gslb.metrics import METRICS, SECONDS
 from gslb.model import Balancer, Location, Plan, Pool, Region, Service
-from gslb.telemetry import MAX_SERIES, METRICS, SECONDS, Collector, Counters, Gauges, SeriesTable, local_counters
+from gslb.telemetry import MAX_SERIES, Collector, Counters, Gauges, SeriesTable, local_counters
 
 ROOT = Path(__file__).resolve().parents[2]
 

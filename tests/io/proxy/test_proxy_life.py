@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
+from gslb.metrics import SECONDS
 from gslb.model import Server, State, Status, World
-from gslb.telemetry import SECONDS
 from tests.support.proxying import (
     FAST,
     OK,

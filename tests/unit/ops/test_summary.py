@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gslb.metrics import SECONDS
 from gslb.model import Balancer, Plan, Pool
 from gslb.ops.summary import PoolSample, Sample, percentile, summary
-from gslb.telemetry import SECONDS, local_counters
+from gslb.telemetry import local_counters
 
 PLAN = Plan("test", 1, {}, {}, {}, balancer=Balancer("here", (), {"web": Pool("web", (), None)}))
 
