@@ -62,6 +62,7 @@ class CookieSticking:
         self._pool = ""
         self._ids: dict[bytes, str] = {}  # tag -> server id
         self._servers: tuple[Server, ...] = ()
+        self._news: deque[tuple[bytes, str]] = deque(maxlen=NEWS_MAX)
 
     def update(self, pool: str, servers: tuple[Server, ...]) -> None:
         """The pool's configured servers."""
@@ -92,6 +93,16 @@ class CookieSticking:
     def begin(self, server: Server, now: int, ident: bytes) -> Session:
         """A request without a session was given to `server`; `ident` is random."""
         return started(ident, self.region, tag(self.secret, self._pool, server.id), now)
+
+    def note(self, session: Session, server: Server) -> None:
+        """The client was told that its session is on `server`: for the record."""
+        self._news.append((session.id, server.id))
+
+    def told(self) -> tuple[tuple[bytes, str], ...]:
+        """What is to be recorded, once: sessions' ids and the ids of their servers."""
+        news = tuple(self._news)
+        self._news.clear()
+        return news
 
     def sealed(self, session: Session) -> bytes:
         """The cookie's value."""
@@ -152,6 +163,11 @@ class KeySticking:
         table.move_to_end(key)
         if len(table) > ENTRIES_MAX:
             table.popitem(last=False)
+
+    @property
+    def news(self) -> bool:
+        """Whether there is something that the other workers have to hear."""
+        return bool(self._news)
 
     def told(self) -> tuple[tuple[bytes, str], ...]:
         """What the other workers have to hear, once: keys and the ids of their servers."""

@@ -131,6 +131,8 @@ class Dispatch(Routing):
         if isinstance(sticking, CookieSticking):
             self.sent = without_cookie(self.sent, sticking.name)
             self.careful = self.careful or found.news
+        elif sticking.news:
+            self.proxy.sessions_soon()
         return server
 
     def final_head(self, head: bytes) -> bytes:
@@ -143,12 +145,16 @@ class Dispatch(Routing):
             return head
         if isinstance(sticking, CookieSticking) and self.found.news:
             session = self.found.session or sticking.begin(server, self.proxy.wall_s, os.urandom(ID_BYTES))
+            sticking.note(session, server)
+            self.proxy.sessions_soon()
             line = set_cookie(sticking.sticky, sticking.sealed(session), secure=self.peer.scheme == b"https")
             head = head[:-2] + line + b"\r\n"
         elif isinstance(sticking, KeySticking) and sticking.learned:
             value = cookie_set(head, sticking.learned)
             if value is not None:
                 sticking.learn(value, server.id, self.proxy.wall_s)
+                if sticking.news:
+                    self.proxy.sessions_soon()
         return head
 
     # ------------------------------------------------------------ answering ourselves

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.pool import PoolState
 from gslb.balancing.ruled import compile_routes
+from gslb.balancing.sticky import KeySticking
 from gslb.balancing.tallies import Counted, Telling
 from gslb.errors import HttpError
 from gslb.http.client import Client
@@ -49,6 +50,7 @@ log = logging.getLogger("gslb.worker")
 Address = tuple[str, int, "ServerTls | None", str, bool]  # what makes a Link
 
 CLIENTS_MAX = 65_536
+SESSIONS_S = 0.01  # sessions are gathered for so long before the other workers hear of them
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
 
 
@@ -94,6 +96,8 @@ class Proxy:
         self.mirrors = Mirrors(self.loop, self.context_to)
         self._connects: set[asyncio.Task[None]] = set()
         self._telling = Telling()
+        self.share: Callable[[str, tuple[tuple[bytes, str], ...]], None] = lambda _pool, _entries: None
+        self._sharing = False
         self.reporter = Reporter(self.loop, clock)
         self._world = World(plan, Status())
         self.swap(self._world)
@@ -346,6 +350,26 @@ class Proxy:
         self.received = self.sent = 0
 
     # ------------------------------------------------------------ the end
+    def sessions_soon(self) -> None:
+        """Some session is new or elsewhere: the other workers hear of it in a moment, together with others."""
+        if not self._sharing:
+            self._sharing = True
+            self.loop.call_later(SESSIONS_S, self._share_sessions)
+
+    def _share_sessions(self) -> None:
+        self._sharing = False
+        for name, pool in self.pools.items():
+            told = pool.sticking.told() if pool.sticking is not None else ()
+            if told:
+                self.share(name, told)
+
+    def remember(self, pool: str, entries: Sequence[tuple[bytes, str]]) -> None:
+        """Takes what another worker has learned."""
+        sticking = self.pools[pool].sticking if pool in self.pools else None
+        if isinstance(sticking, KeySticking):
+            for key, server_id in entries:
+                sticking.remember(key, server_id, self.wall_s)
+
     def drain(self) -> None:
         """Takes nothing new on idle connections; what is in flight is finished, then its connection closes."""
         self.draining = True

@@ -31,9 +31,10 @@ from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
 from gslb.node.guarding import Guarding
 from gslb.node.leasing import Leasing
-from gslb.node.messages import Asks, Outcomes
+from gslb.node.messages import Asks, Outcomes, Sessions
 from gslb.node.planning import Planning
 from gslb.node.registering import Registering
+from gslb.node.sessions import SessionSpread
 from gslb.node.sides import EdgeSide, RegionSide, Side
 from gslb.node.spread import Spread
 from gslb.node.view import View
@@ -65,7 +66,8 @@ class Control:
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
         heard = self.registering.traffic.heard if self.registering is not None else None
-        self.spread = Spread(heard, self._reported, self._worker_lost, self._asked)
+        self.spread = Spread(heard, self._reported, self._worker_lost, self._asked, self._learned)
+        self.sessions = SessionSpread(self.spread.tell, lambda: self.spread.slots)
         self.leasing = Leasing(self.spread.tell, time.monotonic)
         self.guarding = Guarding(restarts, self.spread.tell)
         self.certificates = Certificates()
@@ -92,12 +94,13 @@ class Control:
         self.side.configure(self.planning.plan, self.planning.config)
         self.guarding.configure(self.planning.plan, time.monotonic())
         self.leasing.configure(self.planning.plan, self._limits_redis())
+        self.sessions.configure(self.planning.plan, next(iter(self.planning.config.state.redis), ""))
         self.side.remember(self.context.directory.load_last_good() or {})
         self.runner.set_targets(self.side.targets())
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
         await self.runner.start()
         self._start_sync()
-        for coroutine in (self._ticks(), self._looks()):
+        for coroutine in (self._ticks(), self._looks(), self.sessions.run()):
             self._run(coroutine)
         if self.registering is not None:
             self._run(self.registering.run())
@@ -140,6 +143,7 @@ class Control:
             task.cancel()
         await self.runner.stop()
         await self.leasing.stop()
+        await self.sessions.stop()
         for admin in self._admin:
             await admin.cleanup()
         if self.sync is not None:
@@ -170,6 +174,9 @@ class Control:
 
     def _asked(self, slot: int, message: Asks) -> None:
         self.leasing.take(slot, message)
+
+    def _learned(self, slot: int, message: Sessions) -> None:
+        self.sessions.take(slot, message)
 
     def _limits_redis(self) -> str:
         """The Redis of this region that shared limits lease from; "" for none."""
@@ -272,6 +279,7 @@ class Control:
         self.side.configure(plan, self.planning.config)
         self.guarding.configure(plan, time.monotonic())
         self.leasing.configure(plan, self._limits_redis())
+        self.sessions.configure(plan, next(iter(self.planning.config.state.redis), ""))
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)

@@ -134,9 +134,17 @@ class Grants:
     grants: tuple[Grant, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Where sessions of a pool are: keys, or ids of cookies' sessions, and server ids. From a worker, or to others."""
+
+    pool: str
+    entries: tuple[tuple[bytes, str], ...]
+
+
 Message = (
     NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Lease | Grants | Drain
-    | Hello | WantFull | ServerCounts | Outcomes | Asks
+    | Hello | WantFull | ServerCounts | Outcomes | Asks | Sessions
 )  # fmt: skip
 
 

@@ -42,11 +42,20 @@ def nobody_there(number: int, asks: tuple[Ask, ...]) -> bool:
     return False
 
 
+ShareSessions = Callable[[str, tuple[tuple[bytes, str], ...]], None]
+
+
+def nobody_listens(pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
+    """Where sessions are told until somebody listens."""
+    del pool, entries
+
+
 class Plane(Protocol):
-    """The data plane of one worker. `report` is where what control must know goes, `ask` asks it for slices."""
+    """The data plane of one worker. `report`, `ask` and `share` tell control: outcomes, slices, sessions."""
 
     report: Report
     ask: AskControl
+    share: ShareSessions
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
         """Serves by `world` from now on; opens the sockets the first time."""
@@ -66,6 +75,9 @@ class Plane(Protocol):
     def granted(self, number: int, grants: tuple[Grant, ...]) -> None:
         """Control's answer to an ask."""
 
+    def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
+        """Where another worker's sessions are."""
+
     def drain(self) -> None:
         """Takes nothing new."""
 
@@ -84,6 +96,7 @@ class EdgePlane:
         self._context, self._index, self._row = context, index, row
         self.report: Report = unheard
         self.ask: AskControl = nobody_there
+        self.share: ShareSessions = nobody_listens
         self._plan: Plan | None = None
         self._database: Database | None = None
         self._geo: GeoSource | None = None
@@ -125,6 +138,9 @@ class EdgePlane:
 
     def granted(self, number: int, grants: tuple[Grant, ...]) -> None:
         """See Plane: an edge has no limits."""
+
+    def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
+        """See Plane: an edge has no sessions of its own."""
 
     def _locate(self, plan: Plan) -> None:
         """A Locator for `plan`; the database is opened again only if the file changed."""
@@ -192,6 +208,7 @@ class RegionPlane:
         self._context, self._index, self._row = context, index, row
         self.report: Report = unheard
         self.ask: AskControl = nobody_there
+        self.share: ShareSessions = nobody_listens
         self._proxy: Proxy | None = None
         self._listeners = Listeners(context, index)
         self._keys = Keys()
@@ -209,7 +226,7 @@ class RegionPlane:
                 workers=max(1, self._context.workers),
                 others=[row.cells for row in rows if row is not self._row],
             )
-            proxy.reporter.report, proxy.limiter.ask = self.report, self.ask
+            proxy.reporter.report, proxy.limiter.ask, proxy.share = self.report, self.ask, self.share
             proxy.certify(self._keys)
             proxy.swap(world)
             head_s = proxy.balancer.timeouts.head_s
@@ -241,6 +258,11 @@ class RegionPlane:
         """See Plane."""
         if self._proxy is not None:
             self._proxy.limiter.granted(number, grants)
+
+    def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
+        """See Plane."""
+        if self._proxy is not None:
+            self._proxy.remember(pool, entries)
 
     def drain(self) -> None:
         """See Plane."""

@@ -22,6 +22,7 @@ from gslb.node.messages import (
     NewTables,
     Outcomes,
     ServerCounts,
+    Sessions,
     WantFull,
     diff,
 )
@@ -39,9 +40,11 @@ class Spread:
         on_outcomes: Callable[[Outcomes], None] | None = None,
         on_lost: Callable[[int], None] | None = None,
         on_asks: Callable[[int, Asks], None] | None = None,
+        on_sessions: Callable[[int, Sessions], None] | None = None,
     ) -> None:
         """`on_counts` is given a slot and what its worker says that servers did, `on_lost` a lost worker's slot."""
         self._on_counts, self._on_outcomes, self._on_lost, self._on_asks = on_counts, on_outcomes, on_lost, on_asks
+        self._on_sessions = on_sessions
         self.status = Status()
         self.number = 0
         self._keys: NewKeys | None = None
@@ -99,6 +102,8 @@ class Spread:
                 self._on_counts(slot, message)
             elif isinstance(message, Asks) and self._on_asks is not None:
                 self._on_asks(slot, message)
+            elif isinstance(message, Sessions) and self._on_sessions is not None:
+                self._on_sessions(slot, message)
             elif isinstance(message, Outcomes) and self._on_outcomes is not None:
                 self._on_outcomes(message)
 

@@ -39,6 +39,7 @@ from gslb.node.messages import (
     NewTables,
     Outcomes,
     ServerCounts,
+    Sessions,
     StatusChange,
     WantFull,
     apply,
@@ -82,7 +83,7 @@ class Worker:
         self._tasks: set[asyncio.Task[None]] = set()
         self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
         self.plane.report = self._report
-        self.plane.ask = self._ask
+        self.plane.ask, self.plane.share = self._ask, self._share
 
     async def start(self) -> None:
         """Starts the heartbeat and the inbox."""
@@ -127,6 +128,11 @@ class Worker:
         """Asks control for slices; False if it can't be told."""
         return self._link is not None and self._link.send(Asks(number, asks))
 
+    def _share(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
+        """Tells control where sessions are; what it can't be told the other workers do not hear."""
+        if self._link is not None:
+            self._link.send(Sessions(pool, entries))
+
     def _lost(self) -> None:
         """Control is gone, or the link broke: serve on with what is known; the parent hands over a new link."""
         if self._link is not None and self._link.closed:  # not an older one that we closed ourselves
@@ -162,6 +168,9 @@ class Worker:
             return
         if isinstance(message, NewKeys):
             self.plane.certify(message.keys)
+            return
+        if isinstance(message, Sessions):
+            self.plane.remember(message.pool, message.entries)
             return
         if isinstance(message, Grants):
             self.plane.granted(message.number, message.grants)
