@@ -1,6 +1,7 @@
 """Breakers and outlier ejection over two real data workers, control, and servers that fail on command."""
 
 import contextlib
+import re
 import threading
 import time
 
@@ -26,9 +27,11 @@ def region(sandbox, rules):
         until(lambda: get(f"http://127.0.0.1:{port}/", host=HOST).status == 200, 20, "eu-west")
         until(lambda: all(one["ready"] for one in sandbox.status("9471")["processes"]), 20, "two workers")
         visitors = two_visitors(port, HOST, servers)
-        yield servers, visitors
-        for visitor in visitors:
-            visitor.close()
+        try:
+            yield servers, visitors
+        finally:
+            for visitor in visitors:
+                visitor.close()
 
 
 def breakers(sandbox):
@@ -84,11 +87,13 @@ def test_what_one_worker_sees_opens_the_breaker_in_every_worker(sandbox):
         assert max(late, default=0.0) < 1.0
         assert not [one for one in bad.seen if one.worker == first.worker and one.at > decided + 1.0]
         shown = breakers(sandbox)["web/web-3"]
-        assert shown["state"] == "open" and "3 failures in a row" in shown["why"] and shown["age_s"] >= 0
+        assert shown["state"] == "open" and shown["age_s"] >= 0
+        why = re.match(r"(\d+) failures in a row", shown["why"])  # more than 3 where several came at once
+        assert why and int(why[1]) >= 3
         assert metric(sandbox, 'gslb_breaker_state{pool="web",server="web-3",state="open"}') == 1
         assert metric(sandbox, 'gslb_breaker_opened_total{pool="web",server="web-3"}') == 1
         told = sandbox.gslb("status", "--node", f"http://127.0.0.1:{sandbox.ports['9471']}").stdout
-        assert "breaker web/web-3" in told and "3 failures in a row" in told
+        assert "breaker web/web-3" in told and why[0] in told
 
 
 def test_a_half_open_server_gets_one_probe_a_node_and_comes_back_by_steps(sandbox):
