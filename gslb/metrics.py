@@ -27,6 +27,12 @@ def _pools(plan: Plan) -> Iterable[Labels]:
     return ((name,) for name in sorted(plan.balancer.pools)) if plan.balancer is not None else ()
 
 
+def _bounded_servers(plan: Plan) -> Iterable[Labels]:
+    """Servers with max_connections: workers count them together."""
+    pools = plan.balancer.pools.values() if plan.balancer is not None else ()
+    return ((pool.name, server.id) for pool in pools for server in pool.servers if server.max_connections)
+
+
 def _limits(plan: Plan) -> Iterable[Labels]:
     if plan.balancer is None:
         return ()
@@ -96,7 +102,7 @@ CODES = (
 CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 UPSTREAM_ERRORS = (
     "connect", "connect_timeout", "first_byte_timeout", "idle_timeout", "reset", "bad_response", "truncated",
-    "status", "total_timeout", "no_server", "tls",
+    "status", "total_timeout", "no_server", "tls", "queue_full", "queue_timeout",
 )  # fmt: skip
 LOAD_REPORTS = ("ok", "wrong")
 LIMITED = ("rate_limited", "concurrency_limited", "overloaded")
@@ -140,6 +146,10 @@ _ALL = (
            ("result",), MIRRORED, _region),
     Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
            ("pool",), each=_pools, bounds=SECONDS),
+    Metric("gslb_http_queued_total", "counter", "Requests that waited for a place at a server.",
+           ("pool", "result"), ("served", "timeout", "full"), _pools),
+    Metric("gslb_server_places_taken", "gauge", "Requests running on servers with max_connections.",
+           ("pool", "server"), each=_bounded_servers),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),
     Metric("gslb_http_upstream_connections_total", "counter", "Connections opened to servers.",
            ("pool",), each=_pools),

@@ -89,6 +89,11 @@ class Counters:
             slot = self.slots.get(_key(name, (OTHER,) * len(metric.labels)), 0)
         return slot if slot + metric.width <= len(self.cells) else 0
 
+    def own(self, name: str, **labels: object) -> int | None:
+        """The cell of a series that has one to itself; None where it counts as "other"."""
+        own = self.index(name, **labels)
+        return own if own != self.index(name, **dict.fromkeys(labels, OTHER)) else None
+
     def add(self, index: int, n: int = 1) -> None:
         """Adds `n` to a cell."""
         self.cells[index] += n

@@ -50,17 +50,28 @@ def eligible(
 ) -> Eligible:
     """Who gets requests; `tripped` are ids that this worker has taken out by itself. Costs one look at each server."""
     weighted = [server for server in pool.servers if server.weight > 0]
-    available = tuple(
-        server for server in weighted if server.id not in tripped and is_in_use(server, states, breakers)
-    )
+    available = tuple(server for server in weighted if server.id not in tripped and is_in_use(server, states, breakers))
     panic = bool(weighted) and len(available) < pool.panic_threshold * len(weighted)
     if not panic:
-        servers = available
+        servers = _preferred(pool, available)
     elif pool.panic == "fail":
         servers = ()
     else:
         servers = tuple(server for server in weighted if states.get(server.id) is not State.DRAINING)
     return Eligible(servers, len(available), len(weighted), panic)
+
+
+def _preferred(pool: Pool, available: tuple[Server, ...]) -> tuple[Server, ...]:
+    """Of those available the ones of the least priority number, and of these the own zone's while enough are left."""
+    if any(server.priority for server in available):
+        least = min(server.priority for server in available)
+        available = tuple(server for server in available if server.priority == least)
+    if pool.zone:
+        near = tuple(server for server in available if server.zone == pool.zone)
+        configured = sum(server.zone == pool.zone and server.weight > 0 for server in pool.servers)
+        if near and len(near) >= pool.zone_share * configured:
+            return near
+    return available
 
 
 def of_pool(pool: str, keyed: Mapping[str, T]) -> dict[str, T]:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from gslb.balancing.algorithm import Listener, Observer, Picker, Placing
+from gslb.balancing.algorithm import PICK_TRIES_MAX, Listener, Observer, Picker, Placing
 from gslb.balancing.eligible import Eligible, eligible, of_pool
 from gslb.balancing.loads import LoadReport
+from gslb.balancing.places import Places
 from gslb.balancing.ramps import Ramps
 from gslb.model import BreakerState, Gate, Pool, Server, SlowStart, State
 
@@ -39,13 +40,14 @@ class _Either:
 class PoolState:
     """One pool in one worker.
 
-    `eligible.py` says which servers are usable. `max_connections` holds per worker: the limit of a node is that times
-    its workers.
+    `eligible.py` says which servers are usable. `max_connections` holds for the node's workers together where
+    `places` counts for them, else for this one.
 
     `observe` and `report` are the picker's own, as `Observer` and `Listener` say, or None where the algorithm has no
     use for them; an `update` with another algorithm changes them.
     """
 
+    places: Places | None = None  # counts places over the node's workers
     observe: Callable[[str, float, bool, float], None] | None
     report: Callable[[str, LoadReport, float], None] | None
 
@@ -89,9 +91,7 @@ class PoolState:
         self._ramp(pool, states, gates, now)
         self._apply(pool, states, gates)
 
-    def _ramp(
-        self, pool: Pool, states: Mapping[str, State], gates: Mapping[str, BreakerState], now: float
-    ) -> None:
+    def _ramp(self, pool: Pool, states: Mapping[str, State], gates: Mapping[str, BreakerState], now: float) -> None:
         """Starts ramps of servers that come back or join. Never for an algorithm that hashes: each step moves keys."""
         if getattr(pool.algorithm, "key", None) is not None:
             return
@@ -128,12 +128,9 @@ class PoolState:
                     self._picker.started(server)
         self.pool, self._states, self._breakers = pool, states, gates
         self._all = {server.id: server for server in (*pool.servers, *usable)}
-        in_use = {server.id for server in usable}
-        self._held = {  # by a breaker, an ejection or panic alone: their sessions stay, and their requests go elsewhere
-            server.id
-            for server in pool.servers
-            if server.weight > 0 and server.id not in in_use and states.get(server.id, State.UP) in _IN_USE
-        }
+        held = {one for one, gate in gates.items() if gate.gate is not Gate.CLOSED} | self._tripped.keys()
+        # by a breaker or an ejection alone: their sessions stay, and their requests go elsewhere
+        self._held = set() if found.panic else {one for one in held if states.get(one, State.UP) in _IN_USE}
         learns, picker = pool.algorithm, self._picker
         self.observe = cast("Observer", picker).observe if getattr(learns, "observes", False) else None
         self.report = cast("Listener", picker).report if getattr(learns, "reports", False) else None
@@ -181,12 +178,41 @@ class PoolState:
         if self._full:
             skip = _Either(tried, self._full) if tried else self._full
         server = self._picker.pick(key, now, skip)
+        if server is not None and server.max_connections and self.places is not None:
+            return self._with_room(server, key, now, tried)
         if server is None:  # the picker gave up looking: any that is left, in turn
             for server_id in self._free:
                 if server_id not in tried:
                     self._free.move_to_end(server_id)
                     return self._free[server_id]
         return server
+
+    def _with_room(
+        self, server: Server | None, key: bytes | int | None, now: float, tried: Collection[str]
+    ) -> Server | None:
+        """`server`, or another one that has room when the other workers' requests are counted, too."""
+        skip = set(tried) | self._full.keys()
+        for _ in range(PICK_TRIES_MAX):
+            if server is None or not self._is_full(server):
+                return server
+            skip.add(server.id)
+            server = self._picker.pick(key, now, skip)
+        return next((one for one in self._free.values() if one.id not in skip and not self._is_full(one)), None)
+
+    def _is_full(self, server: Server) -> bool:
+        if not server.max_connections or self.places is None:
+            return False
+        return self._active.get(server.id, 0) + self.places.elsewhere(server.id) >= server.max_connections
+
+    def count_in(self, places: Places) -> None:
+        """Counts places there from now on. What is running is put there, whatever a dead worker has left."""
+        self.places = places
+        for server in self.pool.servers:
+            self._put(server)
+
+    def _put(self, server: Server) -> None:
+        if server.max_connections and self.places is not None:
+            self.places.put(server.id, self._active.get(server.id, 0))
 
     def started(self, server: Server) -> None:
         """A request was given to `server`: call once per try, and `ended` once when that try is over."""
@@ -195,6 +221,7 @@ class PoolState:
         self._active[server_id] = active
         if server.max_connections:
             self._weigh(server_id, active)
+            self._put(server)
         self._picker.started(server)
 
     def ended(self, server: Server) -> None:
@@ -209,6 +236,8 @@ class PoolState:
             del self._active[server_id]
         if server_id in self._full:
             self._weigh(server_id, active)
+        if server.max_connections:
+            self._put(server)
         self._picker.ended(server)
 
     def _weigh(self, server_id: str, active: int) -> None:
@@ -230,7 +259,10 @@ class PoolState:
 
     def full(self, server_id: str) -> bool:
         """Whether the server takes no more for the moment: it is at its max_connections, or its breaker is open."""
-        return server_id in self._full or server_id in self._held
+        if server_id in self._full or server_id in self._held:
+            return True
+        server = self._all.get(server_id)
+        return server is not None and self._is_full(server)
 
     def choices(self) -> Iterable[Server]:
         """The servers that may be given new sessions, full ones included."""

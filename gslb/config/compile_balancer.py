@@ -19,6 +19,7 @@ from gslb.model import (
     Balancer,
     HealthCheck,
     Pool,
+    Queue,
     Region,
     Retries,
     Route,
@@ -37,7 +38,7 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
     return Balancer(
         region=region.name,
         routes=routes or (Route(next(iter(balancer.pools))),),
-        pools={name: _pool(name, pool) for name, pool in balancer.pools.items()},
+        pools={name: _pool(name, pool, balancer.zone or "") for name, pool in balancer.pools.items()},
         timeouts=_timeouts(balancer.timeouts),
         trusted_proxies=balancer.trusted_proxies,
         upgrades=balancer.upgrades,
@@ -45,11 +46,14 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
     )
 
 
-def _pool(name: str, pool: PoolSection) -> Pool:
+def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
     health = pool.health
     return Pool(
         name=name,
-        servers=tuple(Server(one.name, one.host, one.port, one.weight, one.max_connections) for one in pool.servers),
+        servers=tuple(
+            Server(one.name, one.host, one.port, one.weight, one.max_connections, one.priority, one.zone or "")
+            for one in pool.servers
+        ),
         algorithm=pool.algorithm,
         health=None
         if health is None
@@ -62,6 +66,9 @@ def _pool(name: str, pool: PoolSection) -> Pool:
         outliers=None if pool.outliers is None else pool.outliers.rule(),
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
+        queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
+        zone=zone,
+        zone_share=pool.zone_preference,
         slow_start=None if pool.slow_start is None else pool.slow_start.rule(),
         sticky=_sticky(name, pool.sticky),
         tls=compile_server_tls(pool.tls),

@@ -38,8 +38,12 @@ class ServerSection(Section):
         1, description="its share relative to the others; 0 takes no new requests"
     )
     max_connections: Annotated[int, Ge(0), Le(1_000_000)] = Field(
-        0, description="requests it serves at once, per worker; 0 is no limit"
+        0, description="requests it serves at once, the node's workers together; 0 is no limit"
     )
+    priority: Annotated[int, Ge(0), Le(100)] = Field(
+        0, description="servers of the least number that has an available one get the requests; 1 is a backup's"
+    )
+    zone: Name | None = Field(None, description="where it stands, for the balancer's `zone`")
 
     @property
     def name(self) -> str:
@@ -176,6 +180,13 @@ class RetriesSection(Section):
     backoff: BackoffSection = Field(BackoffSection(), description="the pause before another try")
 
 
+class QueueSection(Section):
+    """Where requests wait while all servers are at their `max_connections`."""
+
+    size: Annotated[int, Ge(1), Le(100_000)] = Field(1_000, description="the most that wait, of each worker")
+    timeout: ShortTime = Field(5.0, description="one that has no server by then is answered 503")
+
+
 class PoolSection(Section):
     """Servers that can stand in for each other."""
 
@@ -192,7 +203,8 @@ class PoolSection(Section):
     )
     tls: ServerTlsSection | None = Field(None, description="HTTPS to the servers, health checks too; without it HTTP")
     proxy_protocol: Literal["v1", "v2"] | None = Field(
-        None, description="the PROXY protocol header that each connection to a server begins with; such a connection "
+        None,
+        description="the PROXY protocol header that each connection to a server begins with; such a connection "
         "serves one request",
     )
     breaker: BreakerSection | None = Field(None, description="leaves a server alone that fails; without it none does")
@@ -204,6 +216,12 @@ class PoolSection(Section):
     )
     panic: Literal["all", "fail"] = Field(
         "all", description="in a panic all servers get requests (but draining ones), or none"
+    )
+    queue: QueueSection | None = Field(
+        None, description="where requests wait while all servers are full; without it they are answered 503"
+    )
+    zone_preference: Annotated[Share, Within("0%", "100%")] = Field(
+        1.0, description="servers of the balancer's own `zone` alone are used while such a share of them is available"
     )
     slow_start: SlowStartSection | None = Field(
         None, description="how the share of a server grows that was down or has joined; without it at once"

@@ -87,6 +87,7 @@ class BalancerSection(Section):
         description="where HTTP is served: `address:port`, or a mapping"
     )
     admin: Listen = Field("127.0.0.1:9471", description="where the admin API and `/metrics` are")
+    zone: Name | None = Field(None, description="where this balancer stands: servers of that `zone` are preferred")
     trusted_proxies: Annotated[tuple[Network, ...], MaxLen(PROXIES_MAX)] = Field(
         (), description="peers whose X-Forwarded-For and Forwarded are believed"
     )

@@ -44,6 +44,7 @@ COUNTED = {
     "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
     "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
     "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server", "tls_failed": "tls",
+    "queue_full": "queue_full", "queue_timeout": "queue_timeout",
 }  # fmt: skip
 
 

@@ -35,7 +35,7 @@ _SERVER_ERROR = ord("5")
 class Dispatch(Routing):
     """One client connection and where its current request goes."""
 
-    __slots__ = ("believed", "found", "host")
+    __slots__ = ("believed", "found", "host", "queued")
 
     def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
         super().__init__(proxy, scheme, source)
@@ -43,6 +43,7 @@ class Dispatch(Routing):
         self.host = ""
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
         self.found: Found = NONE  # its session
+        self.queued = -1  # the attempt that waits in its pool's queue, if it is the current one
 
     # ------------------------------------------------------------ the hot path
     def dispatch(self, target: bytes, data: bytes, end: int, specials: Sequence[Field] = ()) -> None:
@@ -73,9 +74,28 @@ class Dispatch(Routing):
             return
         server = pool.pick(None, now)
         if server is None:
-            self.fail("no_healthy_server")
+            self._wait(pool)
             return
         self.try_server(pool, server)
+
+    def _wait(self, pool: PoolLinks) -> bool:
+        """No server takes the request now: it waits for one where the pool has a queue, else it is answered."""
+        if pool.queue is None or not pool.state.usable:
+            self.fail("no_healthy_server")
+        elif pool.queue.add(self):
+            return True
+        else:
+            self.fail("queue_full")
+        return False
+
+    def late(self) -> None:
+        """See Attempts; or the queue has given no server in time."""
+        if self.queued == self.attempt and self.pool is not None and self.pool.queue is not None:
+            self.attempt += 1
+            self.pool.queue.count("timeout")
+            self.fail("queue_timeout")
+        else:
+            super().late()
 
     # ------------------------------------------------------------ rules that look into the request
     def _address(self, specials: Sequence[Field]) -> bytes:
@@ -103,11 +123,12 @@ class Dispatch(Routing):
             server = self._stick(pool, pool.sticking, request, key)
         else:
             server = pool.pick(key, self.started)
-        if server is None:
-            self.fail("no_healthy_server")
+        if server is None and not self._wait(pool):
             return
         if chosen.actions is not None:
             self.start_copy(chosen.actions)
+        if server is None:
+            return
         self.try_server(pool, server)
         if pool.hedges is not None:
             pool.hedges.add(self)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
+from gslb.balancing.places import Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import new_tallies
 from gslb.http.actions import compile_actions
 from gslb.http.hedging import Hedges
+from gslb.http.queueing import Waiting
 from gslb.metrics import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS
 from gslb.telemetry import Counters
 
@@ -76,11 +78,11 @@ class PoolLinks:
 
     __slots__ = (
         "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
-        "hedges_won", "key", "links", "pick", "report", "reported", "retries", "seconds", "started", "state",
-        "sticking", "tallies", "try_by", "watch",
+        "hedges_won", "key", "links", "pick", "places", "queue", "queued", "report", "reported", "retries", "seconds",
+        "started", "state", "sticking", "tallies", "try_by", "watch",
     )  # fmt: skip
 
-    def __init__(self, state: PoolState, counters: Counters) -> None:
+    def __init__(self, state: PoolState, counters: Counters, places: Places) -> None:
         self.state = state
         self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
         self.links: dict[str, Link] = {}  # by server id
@@ -88,6 +90,8 @@ class PoolLinks:
         self.active = 0  # requests that have a server; counted by the proxy's sweep
         self.budget = Budget(state.pool.retries.budget)
         self.hedges: Hedges | None = None
+        self.queue: Waiting | None = None
+        self.places = places
         self.sticking: CookieSticking | KeySticking | None = None
         self.try_by = 0.0  # the deadline of a try that starts now; set by the proxy's sweep
         self.watch: Watch | None = None  # hears how each request ends, where that decides anything
@@ -98,13 +102,22 @@ class PoolLinks:
         self, pool: Pool, status: Status, links: dict[str, Link], counters: Counters, plan: Plan, now: float
     ) -> None:
         """Takes a new Plan's pool."""
+        bounded = [server.id for server in pool.servers if server.max_connections]
+        cells = {one: counters.own("gslb_server_places_taken", pool=pool.name, server=one) for one in bounded}
+        self.places.update({one: cell for one, cell in cells.items() if cell is not None})
         self.state.update(pool, status.servers, status.breakers, now)
+        self.state.count_in(self.places)
         self.links = links
         self.budget.share = pool.retries.budget
         if not pool.retries.hedge_s:
             self.hedges = None
         elif self.hedges is None:
             self.hedges = Hedges(self)
+        if pool.queue is None and not self.queue:  # those that wait are still served
+            self.queue, self.pick, self.ended = None, self.state.pick, self.state.ended
+        elif pool.queue is not None and self.queue is None:
+            self.queue = Waiting(self)
+            self.pick, self.ended = self.queue.pick, self.queue.ended  # instead of a test for every request
         self._stick(pool, plan)
         self.report = self.state.report
         text = getattr(pool.algorithm, "key", None)
@@ -142,6 +155,10 @@ class PoolLinks:
         self.retries = counters.index("gslb_http_retries_total", pool=name)
         self.hedges_sent = counters.index("gslb_http_hedges_total", pool=name, result="sent")
         self.hedges_won = counters.index("gslb_http_hedges_total", pool=name, result="won")
+        self.queued = {
+            result: counters.index("gslb_http_queued_total", pool=name, result=result)
+            for result in ("served", "timeout", "full")
+        }
         self.connects = counters.index("gslb_http_upstream_connections_total", pool=name)
         self.seconds = counters.index("gslb_http_request_seconds", pool=name)
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, cast
 
+from gslb.balancing.places import Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.ruled import compile_routes
 from gslb.balancing.sticky import KeySticking
@@ -78,7 +79,7 @@ class Proxy:
         self._wall_clock = time.time  # dates of session cookies, which cross nodes
         assert plan.balancer is not None
         self.loop = asyncio.get_running_loop()
-        self._cells, self._slots = counters.cells, counters.slots
+        self._cells, self._slots, self._others = counters.cells, counters.slots, others
         self.received = self.sent = 0  # bytes, from and to clients, not yet in the counters
         self.clock = clock
         self.chance = random.random  # jitter: not cryptography
@@ -160,7 +161,8 @@ class Proxy:
                 links[address] = self._links.get(address) or Link(*address)
             addresses[server.id] = links[address]
         counters = Counters(self._cells, plan.counters or self._slots)
-        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, status.servers), counters)
+        places = Places(self._cells, self._others)
+        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, status.servers), counters, places)
         known.update(pool, status, addresses, counters, plan, self.clock())
         return known
 
@@ -337,6 +339,8 @@ class Proxy:
             back = pool.state.sweep(now)
             if pool.watch is not None:
                 pool.watch.forget(back)
+            if pool.queue is not None:
+                pool.queue.look()
         self.reporter.sweep(now)
         self._publish(len(self.clients), requests, tunnels)
 

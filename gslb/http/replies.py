@@ -26,6 +26,8 @@ ERRORS = {
     "tls_failed": (502, "no connection over TLS to the server: its certificate, or its TLS, is not what was asked for"),
     "bad_response": (502, "the server's answer was not valid HTTP"),
     "no_healthy_server": (503, "no server of this pool can take the request now"),
+    "queue_full": (503, "all servers of this pool are at their limit, and so is the queue for them; try again"),
+    "queue_timeout": (503, "all servers of this pool were at their limit for too long; try again"),
     "concurrency_limited": (503, "too many requests are running; try again"),
     "overloaded": (503, "there is too much to do, and requests of this priority are refused first; try again"),
     "server_busy": (503, "too many connections to the server"),

