@@ -105,7 +105,7 @@ def test_a_full_table_counts_as_other(monkeypatch):
     monkeypatch.setattr(telemetry, "MAX_SERIES", 6000)
     table = SeriesTable()
     slots = table.assign(region_plan(*(f"pool-{number}" for number in range(200))))
-    assert max(used(slots)) < 7200
+    assert max(used(slots)) < 6000
     counters = Counters(cells(), slots)
     kept, over = counters.index("gslb_http_retries_total", pool="pool-0"), counters.index(
         "gslb_http_connections_total")
