@@ -178,7 +178,7 @@ class PoolState:
         if self._full:
             skip = _Either(tried, self._full) if tried else self._full
         server = self._picker.pick(key, now, skip)
-        if server is not None and server.max_connections and self.places is not None:
+        if server is not None and server.max_connections and self._is_full(server):
             return self._with_room(server, key, now, tried)
         if server is None:  # the picker gave up looking: any that is left, in turn
             for server_id in self._free:

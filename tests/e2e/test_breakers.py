@@ -38,13 +38,6 @@ def breakers(sandbox):
     return sandbox.status("9471")["breakers"]
 
 
-def metric(sandbox, line):
-    """The value of one series."""
-    text = get(f"http://127.0.0.1:{sandbox.ports['9471']}/metrics").body
-    text = text.decode() if isinstance(text, bytes) else text
-    return next(float(one.rpartition(" ")[2]) for one in text.splitlines() if one.startswith(line + " "))
-
-
 class Traffic:
     """Every visitor asks all the time, each in a thread of its own."""
 
@@ -90,8 +83,8 @@ def test_what_one_worker_sees_opens_the_breaker_in_every_worker(sandbox):
         assert shown["state"] == "open" and shown["age_s"] >= 0
         why = re.match(r"(\d+) failures in a row", shown["why"])  # more than 3 where several came at once
         assert why and int(why[1]) >= 3
-        assert metric(sandbox, 'gslb_breaker_state{pool="web",server="web-3",state="open"}') == 1
-        assert metric(sandbox, 'gslb_breaker_opened_total{pool="web",server="web-3"}') == 1
+        assert sandbox.metric('gslb_breaker_state{pool="web",server="web-3",state="open"}') == 1
+        assert sandbox.metric('gslb_breaker_opened_total{pool="web",server="web-3"}') == 1
         told = sandbox.gslb("status", "--node", f"http://127.0.0.1:{sandbox.ports['9471']}").stdout
         assert "breaker web/web-3" in told and why[0] in told
 
@@ -150,7 +143,7 @@ def test_an_outlier_is_ejected_and_only_one_of_three(sandbox):
                 server.status = 200
             assert len(breakers(sandbox)) == 1
             until(lambda: not breakers(sandbox), 10, "it is back")
-        assert metric(sandbox, 'gslb_outlier_ejections_total{pool="web"}') >= 1
+        assert sandbox.metric('gslb_outlier_ejections_total{pool="web"}') >= 1
 
 
 def test_in_a_panic_all_get_requests_and_status_says_so(sandbox):
@@ -162,4 +155,4 @@ def test_in_a_panic_all_get_requests_and_status_says_so(sandbox):
             began = time.monotonic()
             until(lambda: all(server.seen[-1].at > began + 0.5 for server in servers), 10, "all get requests")
         assert sandbox.status("9471")["panic"]["web"] == {"panic": True, "available": 1, "total": 3}
-        assert metric(sandbox, 'gslb_pool_panic{pool="web"}') == 1
+        assert sandbox.metric('gslb_pool_panic{pool="web"}') == 1

@@ -36,16 +36,16 @@ def test_two_workers_share_the_places_of_a_server(sandbox):
         for client in clients:
             client.start()
         taken = 'gslb_server_places_taken{pool="web",server="web-1"}'
-        until(lambda: metric(sandbox, taken) >= MOST, 10, "all places taken")
-        assert metric(sandbox, taken) <= MOST + WORKERS - 1
+        until(lambda: sandbox.metric(taken) >= MOST, 10, "all places taken")
+        assert sandbox.metric(taken) <= MOST + WORKERS - 1
         server.silent.clear()
         for client in clients:
             client.join(30)
         assert statuses == [200] * ASKED
         print(f"{ASKED} requests at once over {MOST} places and {WORKERS} workers: {server.most_waiting} ran at most")
         assert MOST <= server.most_waiting <= MOST + WORKERS - 1
-        assert metric(sandbox, 'gslb_http_queued_total{pool="web",result="served"}') >= ASKED - MOST - WORKERS + 1
-        until(lambda: metric(sandbox, taken) == 0, 10, "all places free")
+        assert sandbox.metric('gslb_http_queued_total{pool="web",result="served"}') >= ASKED - MOST - WORKERS + 1
+        until(lambda: sandbox.metric(taken) == 0, 10, "all places free")
 
 
 def ask(port):
@@ -53,10 +53,3 @@ def ask(port):
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request("GET", "/", headers={"Host": HOST})
         return connection.getresponse().status
-
-
-def metric(sandbox, series):
-    """The value of one series."""
-    text = get(f"http://127.0.0.1:{sandbox.ports['9471']}/metrics").body
-    text = text.decode() if isinstance(text, bytes) else text
-    return next(float(one.rpartition(" ")[2]) for one in text.splitlines() if one.startswith(series + " "))

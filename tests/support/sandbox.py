@@ -135,6 +135,11 @@ class Sandbox:
         """The region that the front door redirects to."""
         return get(f"{self.front}/", host="www.example.com").headers["x-gslb-region"]
 
+    def metric(self, series: str, port: str = "9471") -> float:
+        """The value of one series of the node with this sample admin port."""
+        text = str(get(f"http://127.0.0.1:{self.ports[port]}/metrics").body, "utf-8")
+        return next(float(one.rpartition(" ")[2]) for one in text.splitlines() if one.startswith(series + " "))
+
     def status(self, port: str = "9470") -> dict:
         """`/status` of the node with this sample admin port."""
         return json.loads(get(f"http://127.0.0.1:{self.ports[port]}/status").body)
