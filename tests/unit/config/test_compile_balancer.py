@@ -8,7 +8,7 @@ from gslb.balancing.routes import Router
 from gslb.config.compile import compile_plan
 from gslb.config.compile_balancer import compile_balancer
 from gslb.health.checks.http import HttpCheck
-from gslb.model import HealthCheck, Retries, Route, Server, SessionCookie, Sticky
+from gslb.model import HealthCheck, Queue, Retries, Route, Server, SessionCookie, Sticky
 from tests.support.config_files import changed, loaded
 
 
@@ -100,3 +100,12 @@ def test_without_a_domain_it_sees_none(tmp_path):
     text = changed("west.yaml", "      retries:", "      sticky: {}\n      retries:")
     config = loaded(tmp_path, {"west.yaml": text})
     assert compile_plan(config, generation=1, region=None, geo=None).session_cookies == {}
+
+
+def test_priority_zones_and_the_queue_are_what_the_file_says(tmp_path):
+    text = changed("west.yaml", "max_connections: 500", "max_connections: 500, priority: 1, zone: a")
+    text = text.replace("attempts: 3}", "attempts: 3}\n      queue: {size: 7, timeout: 2s}\n      zone_preference: 40%")
+    text = text.replace("balancer:\n", "balancer:\n  zone: a\n")
+    web = balancer(tmp_path, {"west.yaml": text}).pools["web"]
+    assert [(one.priority, one.zone) for one in web.servers] == [(1, "a"), (0, "")]
+    assert (web.queue, web.zone, web.zone_share) == (Queue(7, 2.0), "a", 0.4)
