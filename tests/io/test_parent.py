@@ -6,13 +6,13 @@ import sys
 import pytest
 
 NODE = """
-import sys, time
+import os, sys, time
 from types import SimpleNamespace
 from gslb.node.board import Board
 from gslb.node.parent import Parent
 
 def idle(*_):
-    print("begun", flush=True)
+    os.write(1, b"begun\\n")
     time.sleep(30)
     return 0
 
@@ -34,7 +34,10 @@ def test_a_child_without_a_handler_yet_stops_well_and_one_that_fails_does_not(wo
     command = [sys.executable, "-c", NODE.replace("{worker}", worker)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        for _ in range(2):
-            assert process.stdout.readline() == b"begun\n"
-        process.terminate()
-        assert process.wait(20) == code
+        try:
+            for _ in range(2):
+                assert process.stdout.readline() == b"begun\n"
+            process.terminate()
+            assert process.wait(20) == code
+        finally:
+            process.kill()
