@@ -90,7 +90,7 @@ def cli() -> None:
 def edge(
     name: str, config: Path | None, node_id: str | None, state_directory: Path | None, redis: tuple[str, ...]
 ) -> None:
-    """Run an edge: authoritative DNS and the HTTP front door. HUP reloads, TERM drains and stops."""
+    """Run an edge: authoritative DNS and the HTTP front door. HUP reloads, USR2 restarts, TERM drains and stops."""
     with told():
         from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
 
@@ -109,7 +109,7 @@ def edge(
 def region(
     name: str, config: Path | None, node_id: str | None, state_directory: Path | None, redis: tuple[str, ...]
 ) -> None:
-    """Run a region's balancer. HUP reloads, TERM drains and stops."""
+    """Run a region's balancer. HUP reloads, USR2 restarts in place, TERM drains and stops."""
     with told():
         from gslb.node.start import run_node  # noqa: PLC0415 - see _config_directory
 
@@ -169,6 +169,22 @@ def reload(config: Path | None, node: str | None, as_json: bool) -> None:
         from gslb.ops.commands import reload_nodes  # noqa: PLC0415 - see _config_directory
 
         sys.exit(reload_nodes(_config_directory(config), node=node, as_json=as_json))
+
+
+@cli.command()
+@config_option
+@node_option
+@json_option
+def restart(config: Path | None, node: str | None, as_json: bool) -> None:
+    """Restart every node of these files that runs on this host, in place and without losing a request.
+
+    The node becomes the program and the files that are there now: the way to a new release, other listening addresses,
+    another number of workers. Same process id, same sockets; old workers finish what they have. USR2 does the same.
+    """
+    with told():
+        from gslb.ops.commands import restart_nodes  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(restart_nodes(_config_directory(config), node=node, as_json=as_json))
 
 
 F = TypeVar("F", bound=Callable[..., None])

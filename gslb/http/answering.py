@@ -28,6 +28,7 @@ LINGER_BYTES_MAX = 4 * 1024 * 1024  # of a body nobody wants
 PIPELINED_MAX = 64  # answers made between two writes
 SWEEP_INTERVAL_S = 0.5
 WRITE_BUFFER_HIGH_BYTES = 65_536
+DRAIN_IDLE_S = 1.0  # what a client has sent by then is answered, not reset
 
 
 class Door(ABC):
@@ -37,7 +38,7 @@ class Door(ABC):
         """Call it with the loop running. `clock` gives monotonic seconds."""
         self.clock = clock
         self.connections: set[Answering] = set()
-        self.draining = False
+        self.draining = self.leaving = False
         self.requests = 0
         self.head_s, self.keepalive_s = HEAD_S, KEEPALIVE_S
         self._wall_clock = time.time  # dates of session cookies, which cross nodes
@@ -79,11 +80,12 @@ class Door(ABC):
             connection.expire()
         self._timer = self._loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
-    def drain(self) -> None:
-        """Closes idle connections, and every other one after its next answer."""
-        self.draining = True
-        for connection in tuple(self.connections):
-            connection.drain()
+    def drain(self, *, moving: bool = False) -> None:
+        """Every connection closes after its next answer, an idle one soon without. `moving`: see Proxy.drain."""
+        self.draining, self.leaving = True, not moving
+        idle_by = self.clock() + DRAIN_IDLE_S
+        for connection in self.connections:
+            connection.drain(idle_by)
 
     def close(self) -> None:
         """Drops what is left."""
@@ -155,11 +157,11 @@ class Answering(asyncio.Protocol):
         else:
             self.transport.close()
 
-    def drain(self) -> None:
-        """Closes if idle."""
+    def drain(self, idle_by: float) -> None:
+        """The next answer is the last; without a request by `idle_by` there is none."""
         self.ready = False
         if not (self.buffer or self.lingering):
-            self.transport.close()
+            self.deadline = min(self.deadline, idle_by)
 
     # ------------------------------------------------------------ requests
     @abstractmethod

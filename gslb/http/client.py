@@ -243,8 +243,12 @@ class Client(Dispatch):
         else:
             self.abort()
 
-    def drain(self) -> None:
-        """The proxy ends: an idle connection closes now, a busy or a new one after its response."""
-        if self.phase == IDLE and self.method:
-            self.end(linger=False)
-        self.closing = True
+    def drain(self, idle_by: float) -> None:
+        """The proxy ends: the next response says that it is the last; who asks nothing more is gone by `idle_by`.
+
+        A response that is under way has not said so, and its client may send one more request: it is asked again later.
+        """
+        if self.phase in (IDLE, PARTIAL, CONNECTING, WAITING) and not self.closing:
+            self.closing = True
+            if self.phase == IDLE and self.method:  # a new connection may still ask once
+                self.deadline = min(self.deadline, idle_by)

@@ -153,7 +153,7 @@ class Dispatch(Routing):
             self.sent = without_cookie(self.sent, sticking.name)
             self.careful = self.careful or found.news
         elif sticking.news:
-            self.proxy.sessions_soon()
+            self.proxy.sharing.soon()
         return server
 
     def final_head(self, head: bytes) -> bytes:
@@ -167,7 +167,7 @@ class Dispatch(Routing):
         if isinstance(sticking, CookieSticking) and self.found.news:
             session = self.found.session or sticking.begin(server, self.proxy.wall_s, os.urandom(ID_BYTES))
             sticking.note(session, server)
-            self.proxy.sessions_soon()
+            self.proxy.sharing.soon()
             line = set_cookie(sticking.sticky, sticking.sealed(session), secure=self.peer.scheme == b"https")
             head = head[:-2] + line + b"\r\n"
         elif isinstance(sticking, KeySticking) and sticking.learned:
@@ -175,7 +175,7 @@ class Dispatch(Routing):
             if value is not None:
                 sticking.learn(value, server.id, self.proxy.wall_s)
                 if sticking.news:
-                    self.proxy.sessions_soon()
+                    self.proxy.sharing.soon()
         return head
 
     # ------------------------------------------------------------ answering ourselves

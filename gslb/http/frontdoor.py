@@ -135,7 +135,7 @@ class Connection(Answering):
             if head.target == WELL_KNOWN and head.method in _SAFE:
                 self.lingering = close
                 door.count(200)
-                word = edge_word(door.world, draining=door.draining)
+                word = edge_word(door.world, draining=door.leaving)
                 return word_reply(word, door.date, close=close, to_head=head.method == b"HEAD")
             raise bad("unknown_host", "no service of this name is configured here", 421)
         answer = self._find(named, head, data).next()

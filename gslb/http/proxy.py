@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, cast
 from gslb.balancing.places import Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.ruled import compile_routes
-from gslb.balancing.sticky import KeySticking
 from gslb.balancing.tallies import Counted, Telling
 from gslb.errors import HttpError
 from gslb.http.client import Client
@@ -35,6 +34,7 @@ from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
 from gslb.http.mirror import Mirrors
 from gslb.http.replies import region_word
 from gslb.http.reporting import Reporter
+from gslb.http.sharing import Sharing
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
 from gslb.metrics import CODES
 from gslb.model import Balancer, Plan, Pool, Status, World
@@ -51,8 +51,8 @@ log = logging.getLogger("gslb.worker")
 Address = tuple[str, int, "ServerTls | None", str, bool]  # what makes a Link
 
 CLIENTS_MAX = 65_536
-SESSIONS_S = 0.01  # sessions are gathered for so long before the other workers hear of them
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
+DRAIN_IDLE_S = 1.0  # what a client has sent by then is answered, not reset
 
 
 class Proxy:
@@ -85,7 +85,7 @@ class Proxy:
         self.chance = random.random  # jitter: not cryptography
         self.clients: set[Client] = set()
         self.pools: dict[str, PoolLinks] = {}
-        self.draining = False
+        self.draining = self._moving = False
         self.number = 0  # of the last request; with the prefix it is the request's id
         self.id_prefix = os.urandom(6).hex().encode() + b"-"
         self.limiter = Limiter(clock, workers, others, self.loop.call_later)
@@ -97,8 +97,7 @@ class Proxy:
         self.mirrors = Mirrors(self.loop, self.context_to)
         self._connects: set[asyncio.Task[None]] = set()
         self._telling = Telling()
-        self.share: Callable[[str, tuple[tuple[bytes, str], ...]], None] = lambda _pool, _entries: None
-        self._sharing = False
+        self.sharing = Sharing(self.loop, lambda: self.pools, self._wall_clock)
         self.reporter = Reporter(self.loop, clock)
         self._world = World(plan, Status())
         self.swap(self._world)
@@ -184,7 +183,8 @@ class Proxy:
     def _say(self) -> None:
         """Makes the bytes of the region's own word."""
         world = self._world
-        self.word = region_word(self.balancer, world.status, world.plan.generation, self.draining)
+        leaving = self.draining and not self._moving
+        self.word = region_word(self.balancer, world.status, world.plan.generation, leaving)
 
     # ------------------------------------------------------------ clients
     def protocol(self, scheme: bytes = b"http", source: str = "") -> asyncio.Protocol:
@@ -318,6 +318,8 @@ class Proxy:
         self._limit(now)
         late: list[Callable[[], None]] = []
         began_by = now - (self.balancer.timeouts.total_s or math.inf)
+        if self.draining:
+            self._say_last()
         for pool in self.pools.values():
             pool.active = 0
         for client in self.clients:
@@ -354,32 +356,19 @@ class Proxy:
         self.received = self.sent = 0
 
     # ------------------------------------------------------------ the end
-    def sessions_soon(self) -> None:
-        """Some session is new or elsewhere: the other workers hear of it in a moment, together with others."""
-        if not self._sharing:
-            self._sharing = True
-            self.loop.call_later(SESSIONS_S, self._share_sessions)
+    def drain(self, *, moving: bool = False) -> None:
+        """Every connection gets one more response, then it closes; an idle one soon without.
 
-    def _share_sessions(self) -> None:
-        self._sharing = False
-        for name, pool in self.pools.items():
-            told = pool.sticking.told() if pool.sticking is not None else ()
-            if told:
-                self.share(name, told)
-
-    def remember(self, pool: str, entries: Sequence[tuple[bytes, str]]) -> None:
-        """Takes what another worker has learned."""
-        sticking = self.pools[pool].sticking if pool in self.pools else None
-        if isinstance(sticking, KeySticking):
-            for key, server_id in entries:
-                sticking.remember(key, server_id, self.wall_s)
-
-    def drain(self) -> None:
-        """Takes nothing new on idle connections; what is in flight is finished, then its connection closes."""
-        self.draining = True
+        `moving`: to another process of this node, so the region's word stays as it is.
+        """
+        self.draining, self._moving = True, moving
         self._say()
-        for client in tuple(self.clients):
-            client.drain()
+        self._say_last()
+
+    def _say_last(self) -> None:
+        idle_by = self.clock() + DRAIN_IDLE_S
+        for client in self.clients:
+            client.drain(idle_by)
 
     def close(self) -> None:
         """Drops what is left."""

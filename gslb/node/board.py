@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 HEADER_CELLS = 16
 COUNTER_CELLS = 65_536
-BEATS, PID, PLAN_GENERATION, STATUS_NUMBER, STATUS_GENERATION, READY, EXITED, HUNG, PARENT_BEATS = range(9)
+BEATS, PID, PLAN_GENERATION, STATUS_NUMBER, STATUS_GENERATION, READY, EXITED, HUNG, PARENT_BEATS, REFUSED = range(10)
 _CELL_BYTES = 8
 
 
@@ -21,8 +21,8 @@ _CELL_BYTES = 8
 class Row:
     """One process's part of the board: `header` by the constants above, `cells` by telemetry's slots (int64).
 
-    EXITED and HUNG are the parent's: how often it replaced the process of this row, and why. So is PARENT_BEATS, in
-    control's row only: the parent's own heart; 0 where there is no parent.
+    EXITED and HUNG are the parent's: how often it replaced the process of this row, and why. So are, in control's row
+    only, PARENT_BEATS, the parent's own heart, 0 where there is no parent; and REFUSED, restarts in place that were.
     """
 
     header: memoryview

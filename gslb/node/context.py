@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -33,13 +33,17 @@ class Sockets:
         groups: list[list[socket.socket]] = getattr(self, kind)
         return groups[index] if groups else []
 
+    def every(self) -> Iterator[socket.socket]:
+        """All of them, worker by worker; a Unix socket comes once for each worker."""
+        for group in (*self.dns_udp, *self.dns_tcp, *self.http, self.admin):
+            yield from group
+
     def close(self) -> None:
         """Closes all; only the parent does this, at its own end."""
-        for group in (*self.dns_udp, *self.dns_tcp, *self.http, self.admin):
-            for sock in group:
-                if sock.family == socket.AF_UNIX and sock.fileno() >= 0:  # once: all workers' lists hold the same
-                    Path(sock.getsockname()).unlink(missing_ok=True)
-                sock.close()
+        for sock in self.every():
+            if sock.family == socket.AF_UNIX and sock.fileno() >= 0:
+                Path(sock.getsockname()).unlink(missing_ok=True)
+            sock.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class NodeContext:
     tls: Mapping[str, ServerSide] = field(default_factory=dict)  # of the listeners that have it, by address
     overrides: Overrides = field(default_factory=Overrides)
     environment: dict[str, str] = field(default_factory=dict)
+    elders: tuple[int, ...] = ()  # workers of the program that this one replaced
 
     @property
     def node(self) -> str:

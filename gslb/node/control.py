@@ -83,6 +83,7 @@ class Control:
         self._tables: tuple[str, Mapping[Hashable, Any]] = ("", {})  # the newest, and the geo file they were built from
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
+        self._moving = False
         self._parent = (0, self.started)  # its heartbeat, and when it last moved
 
     # ------------------------------------------------------------ life
@@ -147,13 +148,14 @@ class Control:
         for admin in self._admin:
             await admin.cleanup()
         if self.sync is not None:
-            await self.sync.close()
+            await self.sync.close(farewell=not self._moving)
         if self.registering is not None:
             await self.registering.close()
         self.spread.close()
 
-    def stop(self) -> None:
-        """Ends control; the parent has ended the workers before."""
+    def stop(self, *, moving: bool = False) -> None:
+        """Ends control; the parent has ended the workers before. `moving`: another takes over, the workers serve on."""
+        self._moving = moving
         self._done.set()
 
     # ------------------------------------------------------------ evidence
@@ -348,11 +350,12 @@ async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
-    def on_term() -> None:
+    def on_term(*, moving: bool = False) -> None:
         stopping.set()
-        control.stop()
+        control.stop(moving=moving)
 
     loop.add_signal_handler(signal.SIGTERM, on_term)
+    loop.add_signal_handler(signal.SIGUSR2, lambda: on_term(moving=True))
     loop.add_signal_handler(signal.SIGHUP, control.hang_up)
     taking = asyncio.create_task(take_links())
     await control.start()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gslb.errors import NodeError
 from gslb.model import UNIX, Listener
+from gslb.node.handover import Inherited
 
 BACKLOG = 4096
 UDP_BUFFER_BYTES = 4 << 20
@@ -90,29 +91,37 @@ def open_socket(host: str, port: int, kind: socket.SocketKind, *, share: bool = 
 
 
 def open_group(
-    addresses: Sequence[tuple[str, int]], kind: socket.SocketKind, workers: int
+    addresses: Sequence[tuple[str, int]], kind: socket.SocketKind, workers: int, inherited: Inherited
 ) -> list[list[socket.socket]]:
     """For each worker its sockets, one per address. Refuses an address that another program shares with us."""
     for host, port in addresses:
-        open_socket(host, port, kind, share=False).close()
-    return [[open_socket(host, port, kind) for host, port in addresses] for _ in range(workers)]
+        if not inherited.has(kind, host, port):
+            open_socket(host, port, kind, share=False).close()
+    return [
+        [inherited.take(kind, host, port) or open_socket(host, port, kind) for host, port in addresses]
+        for _ in range(workers)
+    ]
 
 
 # ---------------------------------------------------------------- HTTP: TCP and Unix sockets
-def open_listeners(listeners: Sequence[Listener], workers: int) -> list[list[socket.socket]]:
+def open_listeners(listeners: Sequence[Listener], workers: int, inherited: Inherited) -> list[list[socket.socket]]:
     """For each worker its sockets, one a listener in their order. All workers take from the same Unix socket."""
-    for one in listeners:
-        if not one.address.startswith(UNIX):
-            open_socket(*split(one.address), socket.SOCK_STREAM, share=False).close()
-    shared = {
-        one.address: open_unix(one.address.removeprefix(UNIX), one.mode)
-        for one in listeners
-        if one.address.startswith(UNIX)
-    }
+    local = [one for one in listeners if one.address.startswith(UNIX)]
+    shared = {one.address: _unix(one.address.removeprefix(UNIX), one.mode, inherited) for one in local}
+    remote = [split(one.address) for one in listeners if one.address not in shared]
+    own = open_group(remote, socket.SOCK_STREAM, workers, inherited)
     return [
-        [shared.get(one.address) or open_socket(*split(one.address), socket.SOCK_STREAM) for one in listeners]
-        for _ in range(workers)
+        [shared.get(one.address) or sockets.pop(0) for one in listeners]
+        for sockets in own
     ]
+
+
+def _unix(path: str, mode: int, inherited: Inherited) -> socket.socket:
+    known = inherited.take_unix(path)
+    if known is None:
+        return open_unix(path, mode)
+    Path(path).chmod(mode)
+    return known
 
 
 def open_unix(path: str, mode: int) -> socket.socket:

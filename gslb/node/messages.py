@@ -82,9 +82,13 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Finish what you have within `grace_s` seconds, take nothing new, then stop."""
+    """Finish what you have within `grace_s` seconds, take nothing new, then stop.
+
+    `moving`: another process of this node has taken over, so nobody else is told.
+    """
 
     grace_s: float
+    moving: bool = False
 
 
 # ---------------------------------------------------------------- worker to control

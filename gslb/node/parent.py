@@ -1,7 +1,8 @@
 """The parent of a node: no event loop, no traffic. It opens the sockets, starts control and the workers, watches them.
 
 A process that dies is replaced; one whose heartbeat stops is killed and replaced. Signals: TERM and INT drain and
-stop the node, HUP reloads it. Everything is one loop around `sigtimedwait`, so there is no handler to race with.
+stop the node, HUP reloads it, USR2 restarts it in place. Everything is one loop around `sigtimedwait`, so there is no
+handler to race with.
 Children die with their parent (PR_SET_PDEATHSIG): a node never half lives.
 """
 
@@ -18,8 +19,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gslb.node.board import BEATS, EXITED, HUNG, PARENT_BEATS, READY, Row
+from gslb.node.board import BEATS, EXITED, HUNG, PARENT_BEATS, READY, REFUSED, Row
 from gslb.node.context import NodeContext
+from gslb.node.elders import Elders
+from gslb.node.restarting import Restarting, await_end
 
 WATCH_INTERVAL_S = 0.25
 WORKER_HANG_S = 2.0
@@ -28,7 +31,8 @@ START_GRACE_S = 20.0
 RESTART_DELAY_MAX_S = 5.0
 STABLE_AFTER_S = 30.0
 STOP_GRACE_S = 15.0
-_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+CONTROL_END_S = 5.0
+_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2}
 _PR_SET_PDEATHSIG = 1
 
 log = logging.getLogger("gslb.parent")
@@ -68,7 +72,11 @@ class Parent:
     run_control: Callable[[NodeContext, socket.socket, int], int]
     run_worker: Callable[[NodeContext, int, socket.socket], int]
     children: list[Child] = field(default_factory=list)
-    stopping: bool = False
+    restarting: Restarting = field(init=False)
+    elders: Elders = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.restarting, self.elders = Restarting(self.context), Elders(self.context.elders)
 
     def run(self) -> int:
         """Until a signal says stop; 0 if every child ended well."""
@@ -85,7 +93,10 @@ class Parent:
                 return self._stop()
             if info is not None and info.si_signo == signal.SIGHUP and self.children[0].pid:
                 os.kill(self.children[0].pid, signal.SIGHUP)
+            if info is not None and info.si_signo == signal.SIGUSR2:
+                self.restarting.ask(now)
             self._reap(now)
+            self._restart(now)
             if now - last > WORKER_HANG_S / 2:  # we were stopped ourselves: what looks like a hang is ours
                 for child in self.children:
                     child.beat_at = now
@@ -127,6 +138,7 @@ class Parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         child.row.enter()
         try:
@@ -202,11 +214,32 @@ class Parent:
         except OSError:
             return False
 
+    # ------------------------------------------------------------ restarting
+    def _restart(self, now: float) -> None:
+        """Looks after a restart that was asked for, and after the workers of one that was made."""
+        self.elders.look(now, relieved=all(child.pid and child.row.header[READY] for child in self.children))
+        ready = self.restarting.ready(now)
+        control = self.children[0]
+        if ready:
+            if control.pid:
+                os.kill(control.pid, signal.SIGUSR2)
+                if not await_end(control.pid, CONTROL_END_S):
+                    os.kill(control.pid, signal.SIGKILL)
+                    await_end(control.pid, CONTROL_END_S)
+                control.pid = 0
+            workers = [child.pid for child in self.children[1:] if child.pid]
+            self.restarting.go([*self.elders.pids, *workers])
+            control.restart_at = now  # it did not come to it: control is started again
+            control.restarts += 1
+        control.row.header[REFUSED] = self.restarting.refused
+
     # ------------------------------------------------------------ stopping
     def _stop(self) -> int:
         """Workers drain while control still sees them; then control stops. A second signal ends the patience."""
         deadline = time.monotonic() + STOP_GRACE_S
         worst = 0
+        self.restarting.abandon()
+        self.elders.stop()
         for group in (self.children[1:], self.children[:1]):
             for child in group:
                 if child.pid:
@@ -214,6 +247,7 @@ class Parent:
                     os.kill(child.pid, signal.SIGCONT)
             for child in group:
                 worst = max(worst, self._await_end(child, deadline))
+        self.elders.await_end(deadline)
         self.context.sockets.close()
         return worst
 

@@ -78,8 +78,8 @@ class Plane(Protocol):
     def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
         """Where another worker's sessions are."""
 
-    def drain(self) -> None:
-        """Takes nothing new."""
+    def drain(self, *, moving: bool) -> None:
+        """Takes nothing new. `moving`: another process of this node has taken over."""
 
     @property
     def active(self) -> int:
@@ -179,7 +179,7 @@ class EdgePlane:
         del whole
         return {}
 
-    def drain(self) -> None:
+    def drain(self, *, moving: bool) -> None:
         """See Plane."""
         for udp in self._udp:
             udp.close()
@@ -187,7 +187,7 @@ class EdgePlane:
             tcp.close()
         self._http.drain()
         if self._frontdoor is not None:
-            self._frontdoor.drain()
+            self._frontdoor.drain(moving=moving)
 
     @property
     def active(self) -> int:
@@ -226,7 +226,7 @@ class RegionPlane:
                 workers=max(1, self._context.workers),
                 others=[row.cells for row in rows if row is not self._row],
             )
-            proxy.reporter.report, proxy.limiter.ask, proxy.share = self.report, self.ask, self.share
+            proxy.reporter.report, proxy.limiter.ask, proxy.sharing.share = self.report, self.ask, self.share
             proxy.certify(self._keys)
             proxy.swap(world)
             head_s = proxy.balancer.timeouts.head_s
@@ -262,13 +262,13 @@ class RegionPlane:
     def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
         """See Plane."""
         if self._proxy is not None:
-            self._proxy.remember(pool, entries)
+            self._proxy.sharing.remember(pool, entries)
 
-    def drain(self) -> None:
+    def drain(self, *, moving: bool) -> None:
         """See Plane."""
         self._listeners.drain()
         if self._proxy is not None:
-            self._proxy.drain()
+            self._proxy.drain(moving=moving)
 
     @property
     def active(self) -> int:

@@ -1,14 +1,17 @@
-"""What the admin API shows of a node: the answers behind `/status`, `/explain`, `/metrics`, `/healthz`, `/reload`."""
+"""What the admin API shows of a node: `/status`, `/explain`, `/metrics`, `/healthz`; and `/reload`, `/restart`."""
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
+from gslb.errors import NodeError
 from gslb.model import State, World
-from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, STATUS_GENERATION
+from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
 from gslb.ops.processes import usage
 from gslb.telemetry import Collector, Gauges
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class View:
-    """Reads control; changes nothing but by `reload`."""
+    """Reads control; changes nothing but by `reload` and `restart`."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -64,6 +67,7 @@ class View:
             "processes": self._processes(),
             "store": control.sync.endpoints() if control.sync else [],
             "reloads": dict(control.reloads),
+            "restarts_refused": control.row.header[REFUSED],
         }
 
     def _processes(self) -> list[dict[str, Any]]:
@@ -96,6 +100,15 @@ class View:
     async def reload(self) -> dict[str, Any]:
         """Reloads. Raises ConfigError with every problem."""
         return await self._control.reload()
+
+    def restart(self) -> dict[str, Any]:
+        """Asks the parent for a restart in place; what is told now differs when it is done. Raises NodeError."""
+        control = self._control
+        if not control.context.workers:
+            raise NodeError("a node with workers: 0 can't restart in place: stop it and start it again")
+        os.kill(os.getppid(), signal.SIGUSR2)
+        told = self.status()
+        return {key: told[key] for key in ("node", "incarnation", "restarts_refused", "version")}
 
     def health(self) -> dict[str, Any]:
         """Whether this node serves: every worker is ready."""

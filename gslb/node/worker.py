@@ -11,9 +11,11 @@ import contextlib
 import gc
 import itertools
 import logging
+import math
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -49,6 +51,7 @@ from gslb.node.planes import EdgePlane, Plane, RegionPlane
 BEAT_INTERVAL_S = 0.25
 COUNTS_EVERY_BEATS = 4  # what servers did is told once a second
 DRAIN_GRACE_S = 10.0
+MOVE_GRACE_S = 60.0  # for what a worker still serves when its successor has taken over
 GC_THRESHOLD = 100_000
 MESSAGES_MAX = 1024
 
@@ -79,6 +82,7 @@ class Worker:
         self._told = False  # what servers did, to this link
         self._missed = False  # the inbox was full: what control said is asked for again
         self._done = asyncio.Event()
+        self._leave_by = math.inf
         self.failed = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.plane: Plane = (EdgePlane if context.role == "edge" else RegionPlane)(context, index, row)
@@ -114,9 +118,10 @@ class Worker:
         for task in self._tasks:
             task.cancel()
 
-    def stop(self, grace_s: float = DRAIN_GRACE_S) -> None:
-        """Drains within `grace_s`, then ends. A second call changes nothing."""
-        self._receive(Drain(grace_s))
+    def stop(self, grace_s: float = DRAIN_GRACE_S, *, moving: bool = False) -> None:
+        """Drains within `grace_s`, then ends; of several calls the soonest end holds. `moving`: see Drain."""
+        self._leave_by = min(self._leave_by, time.monotonic() + grace_s)
+        self._receive(Drain(grace_s, moving))
 
     # ------------------------------------------------------------ messages
     def _report(self, outcomes: tuple[Outcome, ...]) -> None:
@@ -152,7 +157,7 @@ class Worker:
             message = await self._inbox.get()
             try:
                 if isinstance(message, Drain):
-                    await self._drain(message.grace_s)
+                    await self._drain(message)
                 else:
                     await self._take(message)
             except (GslbError, OSError, ValueError) as error:  # ValueError: a zone that can't be served
@@ -218,12 +223,11 @@ class Worker:
         counts = self.plane.counts(whole=not self._told)
         self._told = not counts or self._link.send(ServerCounts(os.getpid(), counts))
 
-    async def _drain(self, grace_s: float) -> None:
+    async def _drain(self, message: Drain) -> None:
         """Stops taking, waits for what is there, drops the rest."""
-        self.plane.drain()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace_s
-        while self.plane.active and loop.time() < deadline:
+        self._leave_by = min(self._leave_by, time.monotonic() + message.grace_s)
+        self.plane.drain(moving=message.moving)
+        while self.plane.active and time.monotonic() < self._leave_by:
             await asyncio.sleep(0.05)
         self.plane.close()
         self._done.set()
@@ -257,7 +261,9 @@ async def _main(context: NodeContext, index: int, channel: socket.socket) -> int
     await worker.start()
     links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
     watch_channel(channel, links)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.stop)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, worker.stop)
+    loop.add_signal_handler(signal.SIGUSR2, lambda: worker.stop(MOVE_GRACE_S, moving=True))
 
     async def take_links() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""The admin API of a node, in control's event loop: status, metrics, explanations, health, reload, servers.
+"""The admin API of a node, in control's event loop: status, metrics, explanations, health, reload, restart, servers.
 
 Who may what. `/healthz`, `/version` and `/metrics` answer whoever reaches the address. All else needs the token, if
 the configuration has one, except for reading from this host; without a token only this host is served. A page in an
@@ -51,6 +51,9 @@ class NodeView(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Reads the configuration again. Raises ConfigError; then nothing has changed."""
+
+    def restart(self) -> dict[str, Any]:
+        """Begins a restart in place. Raises GslbError where there can't be one."""
 
 
 class Admin:
@@ -154,6 +157,11 @@ class Admin:
         async with self._reloading:
             return _json(await self._node.reload())
 
+    async def restart(self, request: web.Request) -> web.Response:
+        """Answers before it happens: `/status` tells by the incarnation when it is done."""
+        del request
+        return _json(self._node.restart(), 202)
+
 
 def _is_address(host: str) -> bool:
     """Whether a Host is an IP literal or localhost, with or without a port: no name that somebody else resolves."""
@@ -223,6 +231,7 @@ def make_app(node: NodeView, token: str | None, servers: ServersView | None = No
     ):
         app.router.add_get(path, handler)
     app.router.add_post("/reload", admin.reload)
+    app.router.add_post("/restart", admin.restart)
     ServersApi(servers).add_routes(app.router)
     return app
 

@@ -1,4 +1,4 @@
-"""What the commands `check`, `explain`, `status` and `reload` do: ask a node or the files, show, give an exit code."""
+"""What the commands `check`, `explain`, `status`, `reload` and `restart` do: ask, show, give an exit code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gslb.ops import client, show
 from gslb.ops.explain import AskError, Knowledge, explain
 
 FINE, NOT_SO, WRONG = 0, 1, 2
+RESTART_MAX_S = 60.0
 
 
 def _print(value: Any, *, as_json: bool, render: Any) -> None:
@@ -153,3 +154,42 @@ def reload_nodes(directory: Path, *, node: str | None, as_json: bool) -> int:
             answers[name] = {"error": str(error), "silent": True}
     _print(answers, as_json=as_json, render=show.reloaded)
     return code
+
+
+def restart_nodes(directory: Path, *, node: str | None, as_json: bool) -> int:
+    """`gslb restart`: one node after another. 0 if each that runs has restarted, 1 if none runs, 2 if one has not."""
+    urls = {"node": node} if node else admin_urls(load(directory, environment=dict(os.environ)))
+    code, answers = NOT_SO, {}
+    for name, url in urls.items():
+        try:
+            before = client.ask(url, "/restart", post=True)
+        except client.NodeSilent as error:
+            answers[name] = {"error": str(error), "silent": True}
+            continue
+        except client.NodeRefused as error:
+            answers[name] = {"error": str(error)}
+        else:
+            click.echo(f"{name}: restarting", err=True)
+            answers[name] = _restarted(url, before)
+        if "error" in answers[name]:
+            code = WRONG
+            break  # the others go on as they are
+        code = FINE
+    _print(answers, as_json=as_json, render=show.restarted)
+    return code
+
+
+def _restarted(url: str, before: dict[str, Any]) -> dict[str, Any]:
+    """What a node says once another program serves in its place, or what kept it."""
+    deadline = time.monotonic() + RESTART_MAX_S
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        try:
+            now = client.ask(url, "/status")
+        except client.NodeSilent:
+            continue  # between the old control and the new one
+        if now["restarts_refused"] > before["restarts_refused"] and now["incarnation"] == before["incarnation"]:
+            return {"error": "the new program does not start with these files; the node's log says why"}
+        if now["incarnation"] > before["incarnation"] and all(one["ready"] for one in now["processes"]):
+            return {"incarnation": now["incarnation"], "version": now["version"], "was": before["version"]}
+    return {"error": f"not done within {RESTART_MAX_S:g} s; the old workers serve until the new ones do"}

@@ -167,6 +167,17 @@ def _server(one: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def restarted(answers: Mapping[str, Any]) -> None:
+    """`gslb restart`."""
+    for name, answer in answers.items():
+        if answer.get("silent"):
+            _console.print(f"{escape(name)}: not running here")
+        elif "error" in answer:
+            _console.print(f"[red]{escape(name)}[/]: not restarted: {escape(answer['error'])}")
+        else:
+            _console.print(f"[green]{escape(name)}[/]: {answer['was']} → {answer['version']}, every worker serves")
+
+
 def reloaded(answers: Mapping[str, Any]) -> None:
     """`gslb reload`."""
     for name, answer in answers.items():

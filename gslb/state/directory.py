@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,11 @@ log = logging.getLogger("gslb.state")
 class StateDirectory:
     """`<path>/<node>`, mode 0700, locked while this object lives."""
 
-    def __init__(self, path: Path | str, node: str) -> None:
-        """Makes and locks the folder. Raises StateLocked, which names the holder, or StateError."""
+    def __init__(self, path: Path | str, node: str, lock_of: Callable[[Path], int | None] = lambda _: None) -> None:
+        """Makes and locks the folder. Raises StateLocked, which names the holder, or StateError.
+
+        `lock_of`: a descriptor of this folder's lock that this process was given, or None.
+        """
         if not _NODE.fullmatch(node):
             raise StateError(f"{node!r} can't name a state directory: use letters, digits, '.', '-' and '_'")
         self.path = Path(path) / node
@@ -44,24 +47,28 @@ class StateDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path.chmod(0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            given = lock_of(self.path)
+            wanted = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self.lock = os.open(self.path / "lock", wanted, 0o600) if given is None else given
         except OSError as error:
             raise StateError(f"can't use the state directory {self.path}: {error.strerror}") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(self._lock)
+            holder = os.pread(self.lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self.lock)
             raise StateLocked(
                 f"the state directory {self.path} is in use by process {holder}: is {node} running already?"
             ) from error
+        if given is not None:
+            return  # its holder's number is there
         with contextlib.suppress(OSError):  # a full disk: the lock itself holds
-            os.ftruncate(self._lock, 0)
-            os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
+            os.ftruncate(self.lock, 0)
+            os.pwrite(self.lock, b"%d\n" % os.getpid(), 0)
 
     def close(self) -> None:
         """Gives up the lock; only where no other process of the node lives."""
-        os.close(self._lock)
+        os.close(self.lock)
 
     # ------------------------------------------------------------ incarnation
     def raise_incarnation(self, at_least: int = 0) -> int:

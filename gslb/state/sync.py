@@ -155,13 +155,13 @@ class Sync:
             for one in self._endpoints
         ]
 
-    async def close(self) -> None:
-        """Takes back this node's report and lets go, in a bounded time. After `run` has ended."""
+    async def close(self, *, farewell: bool = True) -> None:
+        """Lets go in a bounded time, with `farewell` after taking back this node's report. After `run` has ended."""
 
         async def leave(endpoint: Endpoint) -> None:
             with contextlib.suppress(StoreUnavailable, TimeoutError):
                 async with asyncio.timeout(FAREWELL_MAX_S):
-                    if endpoint.up:
+                    if endpoint.up and farewell:
                         await endpoint.store.remove(self._kind, self._node)
             with contextlib.suppress(StoreUnavailable):
                 await endpoint.store.close()

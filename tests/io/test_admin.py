@@ -44,6 +44,11 @@ class Node:
             raise self.problem
         return {"plan_generation": self.reloads}
 
+    def restart(self):
+        if self.problem is not None:
+            raise self.problem
+        return {"incarnation": 7}
+
 
 class Served:
     def __init__(self, node, port, client):
@@ -86,6 +91,9 @@ async def test_the_answers_are_json(api):
     assert (await said(api, "/version"))[1].keys() == {"version"}
     assert "POST /reload" in (await said(api, "/"))[1]["routes"]
     assert await said(api, "/reload", method="POST") == (200, {"plan_generation": 1})
+    assert await said(api, "/restart", method="POST") == (202, {"incarnation": 7})
+    api.node.problem = GslbError("workers: 0")
+    assert await said(api, "/restart", method="POST") == (400, {"error": "workers: 0"})
 
 
 async def said(api, path, **words):

@@ -24,7 +24,7 @@ def fails(*_):
     finally:
         return 3
 
-context = SimpleNamespace(board=Board(2, 4), workers=1, sockets=SimpleNamespace(close=lambda: None))
+context = SimpleNamespace(board=Board(2, 4), workers=1, sockets=SimpleNamespace(close=lambda: None), elders=())
 sys.exit(Parent(context, idle, {worker}).run())
 """
 

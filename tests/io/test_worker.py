@@ -30,7 +30,7 @@ class Plane:
     def install(self, *_):
         pass
 
-    def drain(self):
+    def drain(self, *, moving):
         self.drained = True
 
     def close(self):

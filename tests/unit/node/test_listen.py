@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from gslb.errors import NodeError
+from gslb.node.handover import Inherited
 from gslb.node.listen import concrete, local_addresses, open_group, open_socket, split
 from tests.support.sandbox import free_port
 
@@ -32,7 +33,7 @@ def test_a_wildcard_becomes_the_addresses_of_this_machine():
 
 def test_every_worker_of_a_group_can_accept():
     port = free_port()
-    group = open_group([("127.0.0.1", port)], socket.SOCK_STREAM, 3)
+    group = open_group([("127.0.0.1", port)], socket.SOCK_STREAM, 3, Inherited())
     try:
         assert [len(sockets) for sockets in group] == [1, 1, 1]
         assert {sock.getsockname() for sockets in group for sock in sockets} == {("127.0.0.1", port)}
@@ -49,7 +50,7 @@ def test_a_group_refuses_an_address_that_another_program_shares():
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(NodeError, match=rf"127\.0\.0\.1:{port}: another program has it"):
-            open_group([("127.0.0.1", port)], socket.SOCK_STREAM, 2)
+            open_group([("127.0.0.1", port)], socket.SOCK_STREAM, 2, Inherited())
 
 
 def test_an_address_that_is_not_ours_is_named():

@@ -146,7 +146,7 @@ def test_it_comes_back_as_it_was(directory, tmp_path):
     directory.close()
     again = StateDirectory(tmp_path, "edge-1")
     assert again.load_last_good() == STATE
-    directory._lock = again._lock
+    directory.lock = again.lock
 
 
 def broken(data):
