@@ -196,6 +196,16 @@ def _where(command: F) -> F:
     return config_option(region(node_option(json_option(command))))
 
 
+@cli.command()
+@_where
+def scaling(config: Path | None, region: str | None, node: str | None, as_json: bool) -> None:
+    """Show the pools whose servers come and go by load: what was measured, what was decided, and why."""
+    with told():
+        from gslb.ops.server_commands import show_scaling  # noqa: PLC0415 - see _config_directory
+
+        sys.exit(show_scaling(_config_directory(config), node=node, region=region, as_json=as_json))
+
+
 def _server_words(command: F) -> F:
     """What may be said of a server."""
     options = (

@@ -187,6 +187,8 @@ _ALL = (
     _control("gslb_registry_rows", "gauge", "Servers that were registered or changed at run time."),
     _control("gslb_registry_changes_total", "counter", "Changes of servers at run time.", ("result",),
              ("ok", "refused")),
+    _control("gslb_scaling_events_total", "counter", "Servers that were to come, to go, to be ended.",
+             ("pool", "action", "result")),
     _control("gslb_registry_set_aside_total", "counter", "Corrupt registry files that were set aside."),
     _control("gslb_breaker_state", "gauge", "1 for what stands between the server and requests, else 0.",
              ("pool", "server", "state"), GATES),

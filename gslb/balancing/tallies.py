@@ -20,6 +20,8 @@ _serial = itertools.count(1)
 
 Tally = list[float]  # whole numbers but for the seconds
 Tallies = defaultdict[str, Tally]  # by server id
+Said = tuple[float | None, float | None]  # CPU and memory in use, as a server says
+SILENT: Said = (None, None)
 
 
 def new_tallies() -> Tallies:
@@ -31,7 +33,8 @@ def new_tallies() -> Tallies:
 class Counted:
     """One server in numbers: requests running, answers, 5xx among them, tries without an answer, seconds of answers.
 
-    `begun`: which tally of its worker it is.
+    `cpu`, `memory`: the shares in use that it says itself, None where it says nothing. `begun`: which tally of its
+    worker it is.
     """
 
     active: int = 0
@@ -39,6 +42,8 @@ class Counted:
     errors: int = 0
     lost: int = 0
     seconds: float = 0.0
+    cpu: float | None = None
+    memory: float | None = None
     begun: int = field(default=0, compare=False)
 
     @property
@@ -59,6 +64,8 @@ class Counted:
             self.errors + other.errors,
             self.lost + other.lost,
             self.seconds + other.seconds,
+            self.cpu if other.cpu is None else other.cpu,  # the server's own word, whoever heard it
+            self.memory if other.memory is None else other.memory,
         )
 
     def average_s(self, before: Counted) -> float | None:
@@ -74,44 +81,46 @@ class Telling:
     """A worker's part: which numbers control has not heard yet."""
 
     def __init__(self) -> None:
-        self._told: dict[str, dict[str, tuple[float, ...]]] = {}  # pool -> server id -> what was told last
+        self._told: dict[str, dict[str, tuple[float | None, ...]]] = {}  # pool -> server id -> what was told last
 
     def forget(self) -> None:
         """Control is another one: all is told again."""
         self._told = {}
 
     def changes(
-        self, pools: Iterable[tuple[str, Tallies, Mapping[str, int], Container[str]]]
+        self, pools: Iterable[tuple[str, Tallies, Mapping[str, int], Container[str], Mapping[str, Said]]]
     ) -> dict[str, Counted]:
         """`pool/server id` to numbers, where they changed; at most TOLD_MAX.
 
         Args:
-            pools: of each pool its name, its tallies, the requests running by server id, and the ids in use. The
-                tally of a server that is neither in use nor busy is dropped once it was told.
+            pools: of each pool its name, its tallies, the requests running by server id, the ids in use, and what
+                servers say of themselves. The tally of a server that is neither in use nor busy is dropped once it
+                was told.
         """
         found: dict[str, Counted] = {}
         before, self._told = self._told, {}
-        for name, tallies, active, known in pools:
+        for name, tallies, active, known, said in pools:
             told = self._told[name] = before.get(name, {})
             for server_id in active:
                 tallies[server_id]  # begins a tally: what runs is told, too
             for server_id, tally in tuple(tallies.items()):
                 running = active.get(server_id, 0)
-                now = (tally[LOST], tally[SECONDS], running, sum(tally[1:SECONDS]))
+                load = said.get(server_id, SILENT)
+                now = (tally[LOST], tally[SECONDS], running, sum(tally[1:SECONDS]), *load)
                 if told.get(server_id) != now:
                     if len(found) >= TOLD_MAX:
                         continue
                     told[server_id] = now
-                    found[f"{name}/{server_id}"] = counted(tally, running)
+                    found[f"{name}/{server_id}"] = counted(tally, running, load)
                 if not running and server_id not in known:
                     del tallies[server_id], told[server_id]
         return found
 
 
-def counted(tally: Tally, active: int) -> Counted:
+def counted(tally: Tally, active: int, load: Said = SILENT) -> Counted:
     """A tally in control's words."""
     answers = int(sum(tally[1:SECONDS]))
-    return Counted(active, answers, int(tally[5]), int(tally[LOST]), tally[SECONDS], int(tally[BEGUN]))
+    return Counted(active, answers, int(tally[5]), int(tally[LOST]), tally[SECONDS], *load, int(tally[BEGUN]))
 
 
 class Totals:
@@ -135,7 +144,7 @@ class Totals:
         self._workers[slot] = pid, known
 
     def _end(self, key: str, last: Counted) -> None:
-        self._ended[key] = self._ended.get(key, NOTHING).plus(replace(last, active=0))
+        self._ended[key] = self._ended.get(key, NOTHING).plus(replace(last, active=0, cpu=None, memory=None))
 
     def of(self, key: str) -> Counted:
         """The numbers of `pool/server id`."""

@@ -67,6 +67,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
         queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
+        scaling=None if pool.scaling is None else pool.scaling.rule(),
         zone=zone,
         zone_share=pool.zone_preference,
         slow_start=None if pool.slow_start is None else pool.slow_start.rule(),

@@ -18,6 +18,7 @@ from gslb.config import plugins
 from gslb.config.schema_guarding import BreakerSection, OutliersSection, SlowStartSection
 from gslb.config.schema_limits import LIMITS_MAX
 from gslb.config.schema_listen import ServerTlsSection
+from gslb.config.schema_scaling import ScalingSection
 from gslb.config.values import PORT_MAX, Hint, LongTime, Name, Section, ServerHost, ServerId, ShortTime, Within, refusal
 from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, Span, parse_duration
@@ -227,3 +228,6 @@ class PoolSection(Section):
         None, description="how the share of a server grows that was down or has joined; without it at once"
     )
     sticky: StickySection | None = Field(None, description="sticky sessions")
+    scaling: ScalingSection | None = Field(
+        None, description="when servers come and go by themselves; without it none does"
+    )

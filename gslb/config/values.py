@@ -228,6 +228,18 @@ def url(text: str) -> str:
     return f"{scheme}://{shown}" + (f":{port}" if port not in {None, default} else "")
 
 
+def _hook_url(text: str) -> str:
+    """Any path and query; a user or a secret in it would be shown with the configuration."""
+    try:
+        parts = urlsplit(text)
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and len(text) <= URL_MAX
+    except ValueError:
+        fine = False
+    if not fine or parts.username is not None or parts.fragment or not text.isascii() or not text.isprintable():
+        raise refusal(f"{text!r} is not an http or https URL to call", "write it as https://scaler.example.com/hook")
+    return text
+
+
 def _redis_url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -253,6 +265,7 @@ def _path(text: str, info: ValidationInfo) -> str:
 
 
 Url = Annotated[str, AfterValidator(url), Hint("URL")]
+HookUrl = Annotated[str, AfterValidator(_hook_url), Hint("URL")]
 RedisUrl = Annotated[str, AfterValidator(_redis_url), Hint("URL")]
 FilePath = Annotated[str, AfterValidator(_path), Hint("path")]
 

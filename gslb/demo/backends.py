@@ -7,13 +7,18 @@ saw the request.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from aiohttp import web
 
+from gslb.demo.scaler import LIFE
+
 BODY_MAX_BYTES = 64 << 20
+LIFE_CHECK_S = 1.0
 
 
 def make_app(region: str, server: str) -> web.Application:
@@ -47,9 +52,21 @@ def make_app(region: str, server: str) -> web.Application:
     return app
 
 
-async def serve(region: str, listens: Sequence[str]) -> None:
-    """Serves until TERM or INT."""
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def _outlive_nobody(pid: int, stop: asyncio.Event) -> None:
+    """Sets `stop` when the process `pid` is gone."""
+    while _lives(pid):
+        await asyncio.sleep(LIFE_CHECK_S)
+    stop.set()
+
+
+async def serve(region: str, listens: Sequence[str], life: int = 0) -> None:
+    """Serves until TERM or INT, or until the process `life` is gone."""
     stop = asyncio.Event()
+    watching = asyncio.create_task(_outlive_nobody(life, stop)) if life else None
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runners = []
@@ -60,9 +77,11 @@ async def serve(region: str, listens: Sequence[str]) -> None:
         await web.TCPSite(runner, host.strip("[]"), int(port), reuse_address=True).start()
         runners.append(runner)
     await stop.wait()
+    if watching is not None:
+        watching.cancel()
     for runner in runners:
         await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], sys.argv[2:]))
+    asyncio.run(serve(sys.argv[1], sys.argv[2:], int(os.environ.get(LIFE, "0"))))

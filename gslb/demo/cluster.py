@@ -19,6 +19,7 @@ from pathlib import Path
 
 from gslb.config.compile import edge_settings
 from gslb.config.schema import Config
+from gslb.demo import scaler
 from gslb.model import UNIX
 from gslb.node.listen import open_socket, split
 
@@ -87,8 +88,9 @@ class Cluster:
                 continue
             with (self.folder / f"{name}.log").open("ab") as log:
                 member.process = subprocess.Popen(
-                    member.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                )
+                    member.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                    env={**os.environ, scaler.FOLDER: str(self.folder.absolute()), scaler.LIFE: str(os.getpid())},
+                )  # fmt: skip
             (self.folder / f"{name}.pid").write_text(f"{member.process.pid}\n")
 
     def signal(self, name: str, number: signal.Signals) -> None:
@@ -119,6 +121,7 @@ class Cluster:
                     member.process.wait(max(0.1, deadline - time.monotonic()))
                 except subprocess.TimeoutExpired:
                     self.kill(member.name)
+        scaler.end_all(self.folder)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[Cluster]:

@@ -89,11 +89,25 @@ def _things_to_try(cluster: Cluster, config: Config, regions: dict[str, Region],
         f"  kill -STOP -{region_pid}   # its balancer freezes; -CONT thaws it",
         f"  kill -9 -{region_pid}   # its balancer dies",
         f"Within 8 seconds no new answer and no redirect names {first.name} ({', '.join(first.ipv4)}).",
+        *_scaling(config, service),
         f"Bring back whatever is dead: kill -USR1 {os.getpid()}",
         "",
         "Ctrl-C stops all.",
     ]
     return "\n".join(lines)
+
+
+def _scaling(config: Config, service: str) -> list[str]:
+    """How to see servers come and go, in the first region that scales."""
+    for region in config.regions.values():
+        if any(pool.scaling is not None for pool in region.balancer.pools.values()) and region.balancer.listen:
+            url = f"http://{region.balancer.listen[0].address}/"
+            return [
+                "More load than its servers should have; more come within half a minute, and go a while after:",
+                f"  yes {url} | head -400000 | xargs -P 8 -n 2000 curl -s -H 'Host: {service}' > /dev/null",
+                f"  {_gslb()} scaling --node http://{region.balancer.admin}",
+            ]
+    return []
 
 
 def _gslb() -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
+from gslb.balancing.loads import LoadReport
 from gslb.balancing.places import Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
-from gslb.balancing.tallies import new_tallies
+from gslb.balancing.tallies import Said, new_tallies
 from gslb.http.actions import compile_actions
 from gslb.http.hedging import Hedges
 from gslb.http.queueing import Waiting
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 IDLE_PER_SERVER_MAX = 256
 CONNECTIONS_PER_SERVER_MAX = 4_096
+LOADS_MAX_S = 30.0  # what a server said of its load before that is not told any more
 MICROSECONDS = 1_000_000
 
 
@@ -78,8 +80,8 @@ class PoolLinks:
 
     __slots__ = (
         "active", "budget", "cells", "classes", "connects", "ended", "errors", "hedges", "hedges_sent",
-        "hedges_won", "key", "links", "pick", "places", "queue", "queued", "report", "reported", "retries", "seconds",
-        "started", "state", "sticking", "tallies", "try_by", "watch",
+        "hedges_won", "key", "links", "loads", "pick", "places", "queue", "queued", "report", "reported", "retries",
+        "seconds", "started", "state", "sticking", "tallies", "try_by", "watch",
     )  # fmt: skip
 
     def __init__(self, state: PoolState, counters: Counters, places: Places) -> None:
@@ -87,6 +89,7 @@ class PoolLinks:
         self.pick, self.started, self.ended = state.pick, state.started, state.ended  # bound once, for the hot path
         self.links: dict[str, Link] = {}  # by server id
         self.tallies = new_tallies()  # what each server did; outlives plans
+        self.loads: dict[str, tuple[LoadReport, float]] = {}  # what servers say of themselves, and when
         self.active = 0  # requests that have a server; counted by the proxy's sweep
         self.budget = Budget(state.pool.retries.budget)
         self.hedges: Hedges | None = None
@@ -108,6 +111,7 @@ class PoolLinks:
         self.state.update(pool, status.servers, status.breakers, now)
         self.state.count_in(self.places)
         self.links = links
+        self.loads = {one: load for one, load in self.loads.items() if one in links}
         self.budget.share = pool.retries.budget
         if not pool.retries.hedge_s:
             self.hedges = None
@@ -137,6 +141,10 @@ class PoolLinks:
             now.update(pool.name, pool.servers)
         elif not isinstance(now, KeySticking) or now.sticky != sticky:
             self.sticking = KeySticking(sticky)
+
+    def said(self, now: float) -> dict[str, Said]:
+        """What servers said of themselves lately."""
+        return {one: (load.cpu, load.memory) for one, (load, at) in self.loads.items() if now - at < LOADS_MAX_S}
 
     def count_into(self, counters: Counters) -> None:
         """Looks the pool's series up; a new plan may have moved them."""

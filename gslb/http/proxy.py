@@ -152,7 +152,7 @@ class Proxy:
 
         Pools that share a server share its connections, if they talk to it alike.
         """
-        way = pool.proxy_protocol, bool(getattr(pool.algorithm, "reports", False))
+        way = pool.proxy_protocol, pool.wants_reports
         addresses: dict[str, Link] = {}
         for server in pool.servers:
             address = (server.host, server.port, pool.tls_to(server), *way)
@@ -272,8 +272,10 @@ class Proxy:
         """What servers did, where it changed since the last call; all of them if `whole`. See Telling."""
         if whole:
             self._telling.forget()
-        pools = self.pools.items()
-        return self._telling.changes((name, one.tallies, one.state.running, one.links) for name, one in pools)
+        pools, now = self.pools.items(), self.clock()
+        return self._telling.changes(
+            (name, one.tallies, one.state.running, one.links, one.said(now)) for name, one in pools
+        )
 
     def _drop(self, upstream: Upstream) -> None:
         """A connection that came to nothing."""

@@ -302,7 +302,7 @@ class Upstream(asyncio.Protocol):
 
 
 class ReportingUpstream(Upstream):
-    """A connection to a server of a pool whose algorithm learns from load reports (`resource`).
+    """A connection to a server of a pool that goes by load reports: algorithm `resource`, or scaling by CPU.
 
     A class of its own, so that the other pools' responses are not searched. Which it is, is the Link's to say.
     """
@@ -326,11 +326,14 @@ class ReportingUpstream(Upstream):
         super()._final(client, data, head)
 
     def _report(self, client: Attempts, value: bytes) -> None:
-        """Tells the algorithm what the server says; of several fields the first counts."""
+        """Keeps what the server says, and tells the algorithm; of several fields the first counts."""
         pool, server = client.pool, client.server
-        if pool is None or server is None or pool.report is None:  # a new plan may have another algorithm
+        if pool is None or server is None:
             return
         load, wrong = parse_report(value)
         pool.cells[pool.reported["wrong" if wrong else "ok"]] += 1
         if load is not None:
-            pool.report(server.id, load, client.proxy.clock())
+            now = client.proxy.clock()
+            pool.loads[server.id] = load, now
+            if pool.report is not None:
+                pool.report(server.id, load, now)

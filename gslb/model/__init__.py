@@ -14,6 +14,7 @@ from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
 from gslb.model.routing import Condition, HeadEdits, Mirror, Redirect, Respond, Rewrite, Route, Split
+from gslb.model.scaling import ScalingDriver, ScalingRule, Thresholds
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
 
@@ -59,6 +60,8 @@ __all__ = [
     "Retries",
     "Rewrite",
     "Route",
+    "ScalingDriver",
+    "ScalingRule",
     "Server",
     "ServerTls",
     "Service",
@@ -70,6 +73,7 @@ __all__ = [
     "State",
     "Status",
     "Sticky",
+    "Thresholds",
     "Timeouts",
     "WhenAllDown",
     "World",

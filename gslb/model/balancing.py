@@ -11,6 +11,7 @@ from gslb.model.guarding import BreakerRule, OutlierRule, SlowStart
 from gslb.model.limits import Limits
 from gslb.model.listening import ServerTls
 from gslb.model.routing import Route
+from gslb.model.scaling import ScalingRule
 
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
 
@@ -131,7 +132,13 @@ class Pool:
     limits: tuple[str, ...] = ()  # names of limits that its requests must pass
     queue: Queue | None = None
     zone: str = ""  # the balancer's own, where it prefers servers of it
+    scaling: ScalingRule | None = None
     zone_share: float = 1.0  # of the zone's servers that must be available for the others to be left alone
+
+    @property
+    def wants_reports(self) -> bool:
+        """Whether what servers say of their load decides anything."""
+        return bool(getattr(self.algorithm, "reports", False)) or (self.scaling is not None and self.scaling.by_cpu)
 
     @property
     def guarded(self) -> bool:

@@ -34,6 +34,7 @@ from gslb.node.leasing import Leasing
 from gslb.node.messages import Asks, Outcomes, Sessions
 from gslb.node.planning import Planning
 from gslb.node.registering import Registering
+from gslb.node.scaling import Scaling
 from gslb.node.sessions import SessionSpread
 from gslb.node.sides import EdgeSide, RegionSide, Side
 from gslb.node.spread import Spread
@@ -65,6 +66,7 @@ class Control:
             context, self.planning, lambda: self.side.describe(time.monotonic())["servers"], lambda: self.status,
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
+        self.scaling = Scaling(context, self.registering) if self.registering is not None else None
         heard = self.registering.traffic.heard if self.registering is not None else None
         self.spread = Spread(heard, self._reported, self._worker_lost, self._asked, self._learned)
         self.sessions = SessionSpread(self.spread.tell, lambda: self.spread.slots)
@@ -105,6 +107,9 @@ class Control:
             self._run(coroutine)
         if self.registering is not None:
             self._run(self.registering.run())
+        if self.scaling is not None:
+            self.scaling.configure(self.planning.plan)
+            self._run(self.scaling.run())
         app = make_app(self.view, self.planning.config.secrets.admin_token, self.registering)
         for sock in self.context.sockets.admin:
             self._admin.append(await run_admin(app, sock))
@@ -282,6 +287,8 @@ class Control:
         self.guarding.configure(plan, time.monotonic())
         self.leasing.configure(plan, self._limits_redis())
         self.sessions.configure(plan, next(iter(self.planning.config.state.redis), ""))
+        if self.scaling is not None:
+            self.scaling.configure(plan)
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)

@@ -322,6 +322,8 @@ class Registering:
             "total_requests": count.total,
             "failed_requests": count.failed,
             "average_response_time": None if average_s is None else round(average_s, 6),
+            "cpu_usage": count.cpu,
+            "memory_usage": count.memory,
         }
 
     async def history(self, pool: str, server_id: str) -> list[dict[str, Any]]:

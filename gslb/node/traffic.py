@@ -83,6 +83,7 @@ class Traffic:
             count, before = self.of(key), self._recorded.get(key, NOTHING)
             if count != before:
                 average_s = count.average_s(before)
-                rows.append(ServerMetrics(*key, count.active, count.total, count.failed, average_s, None, None, at))
+                did = count.active, count.total, count.failed
+                rows.append(ServerMetrics(*key, *did, average_s, count.cpu, count.memory, at))
                 counts[key] = count
         return rows, lambda: self._recorded.update(counts)

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
-from gslb.errors import NodeError
+from gslb.errors import ChangeRefused, NodeError
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
@@ -110,6 +110,12 @@ class View:
         told = self.status()
         return {key: told[key] for key in ("node", "incarnation", "restarts_refused", "version")}
 
+    def scaling(self) -> dict[str, Any]:
+        """Pools that grow and shrink, and what was decided. Raises ChangeRefused."""
+        if self._control.scaling is None:
+            raise ChangeRefused("an edge has no servers: ask a region's node", 404)
+        return self._control.scaling.describe()
+
     def health(self) -> dict[str, Any]:
         """Whether this node serves: every worker is ready."""
         ready = [process["ready"] for process in self._processes() if process["role"] == "worker"]
@@ -142,6 +148,9 @@ class View:
         gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
         if control.registering is not None:
             self._gauge_registry(control.registering)
+        if control.scaling is not None:
+            for (pool, action, result), count in control.scaling.counts.items():
+                gauges.set("gslb_scaling_events_total", count, pool=pool, action=action, result=result)
         control.guarding.gauge(gauges.set)
         control.leasing.gauge(gauges.set)
         self._gauge_store()

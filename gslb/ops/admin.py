@@ -52,6 +52,9 @@ class NodeView(Protocol):
     async def reload(self) -> dict[str, Any]:
         """Reads the configuration again. Raises ConfigError; then nothing has changed."""
 
+    def scaling(self) -> dict[str, Any]:
+        """Pools that grow and shrink, and what was decided. Raises GslbError for a node without any."""
+
     def restart(self) -> dict[str, Any]:
         """Begins a restart in place. Raises GslbError where there can't be one."""
 
@@ -140,6 +143,11 @@ class Admin:
         health = self._node.health()
         return _json(health, 200 if health["ok"] else 503)
 
+    async def scaling(self, request: web.Request) -> web.Response:
+        """Why servers came and went."""
+        del request
+        return _json(self._node.scaling())
+
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
         del request
@@ -226,6 +234,7 @@ def make_app(node: NodeView, token: str | None, servers: ServersView | None = No
         ("/metrics", admin.metrics),
         ("/status", admin.status),
         ("/explain", admin.explain),
+        ("/scaling", admin.scaling),
         ("/healthz", admin.health),
         ("/version", admin.version),
     ):

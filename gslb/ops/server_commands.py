@@ -68,6 +68,21 @@ def list_servers(directory: Path, *, node: str | None, region: str | None, as_js
     return FINE if any("error" not in answer for answer in answers.values()) else NOT_SO
 
 
+def show_scaling(directory: Path, *, node: str | None, region: str | None, as_json: bool) -> int:
+    """`gslb scaling`: of every region's node that is meant. 1 if none answers."""
+    answers: dict[str, Any] = {}
+    for name, url in _urls(directory, node, region).items():
+        try:
+            answers[name] = client.ask(url, "/scaling")
+        except client.NodeSilent as error:
+            answers[name] = {"error": str(error)}
+    if as_json:
+        click.echo(json.dumps(answers, indent=2))
+    else:
+        show.scaling(answers)
+    return FINE if any("error" not in answer for answer in answers.values()) else NOT_SO
+
+
 def add_server(
     directory: Path, words: Mapping[str, Any], *, node: str | None, region: str | None, as_json: bool
 ) -> int:

@@ -167,6 +167,29 @@ def _server(one: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def scaling(answers: Mapping[str, Any]) -> None:
+    """`gslb scaling`."""
+    for name, answer in answers.items():
+        if "error" in answer:
+            _console.print(f"{escape(name)}: {escape(answer['error'])}")
+            continue
+        rows = table("pool", "servers", "min-max", "a server, on the average", "leaving", "waits")
+        for pool, one in answer["pools"].items():
+            means = ", ".join(f"{what} {value:.3g}" for what, value in one["means"].items() if value is not None)
+            waits = max(one["held_s"], min(one["up_after_s"], one["down_after_s"]))
+            rows.add_row(
+                pool, f"{one['active']} of {one['servers']}", f"{one['min']}-{one['max']}", means,
+                ", ".join(one["leaving"]), f"{waits:g} s" if waits else "",
+            )  # fmt: skip
+        _console.print(f"[bold]{escape(name)}[/]" + ("" if answer["pools"] else ": no pool scales"))
+        if answer["pools"]:
+            _console.print(rows)
+        for event in answer["events"]:
+            why = f": {event['why']}" if event.get("why") else ""
+            line = f"  {event['at']} {event['pool']} {event['action']} {event['count']}{why}; {event['result']}"
+            _console.print(escape(f"{line}: {event['outcome']}"))
+
+
 def restarted(answers: Mapping[str, Any]) -> None:
     """`gslb restart`."""
     for name, answer in answers.items():

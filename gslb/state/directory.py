@@ -97,6 +97,15 @@ class StateDirectory:
         """What was last saved whole; None if there is none, or none that can be believed."""
         return self._load("last-good")
 
+    # ------------------------------------------------------------ scaling
+    def save_scaling(self, state: Mapping[str, Any]) -> None:
+        """Keeps which servers are leaving. Raises StateError; then the old one is still there."""
+        self._save("scaling", state)
+
+    def load_scaling(self) -> dict[str, Any] | None:
+        """What was last saved; None if there is none."""
+        return self._load("scaling")
+
     # ------------------------------------------------------------ session secret
     def session_secret(self) -> bytes:
         """What signs session cookies where no `secrets.cookie` is given: made up once, so that a restart keeps them."""

@@ -11,7 +11,8 @@ import pytest
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.http.endpoint import RESET_ON_CLOSE
-from gslb.model import Status, World
+from gslb.http.links import LOADS_MAX_S
+from gslb.model import ScalingDriver, ScalingRule, Status, Thresholds, World
 from tests.support.proxying import FAST, OK, one_response, plan_of, pool_of, read_head, talk, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -181,3 +182,15 @@ async def test_a_new_plan_listens_or_stops_listening(start, backend):
             assert (REPORT.decode() in fields, body) == (generation != 3, b"ok")
     writer.close()
     await until(lambda: len(server.writers) == 1)  # those of the plans before were closed
+
+
+async def test_what_servers_say_reaches_control_for_a_pool_that_scales_by_cpu(start, backend):
+    servers = [await backend(reply=saying(b"TEXT cpu_utilization=0.25, mem_utilization=0.5")), await backend()]
+    rule = ScalingRule(1, 2, Thresholds(cpu=0.7), Thresholds(), ScalingDriver())
+    running = await start(plan_of(replace(pool_of(servers), scaling=rule)))
+    assert await ask(running.port, 4) == {200: 4}
+    counts = running.proxy.counts(whole=True)
+    assert (counts["web/web-1"].cpu, counts["web/web-1"].memory) == (0.25, 0.5)
+    assert (counts["web/web-2"].cpu, counts["web/web-2"].memory) == (None, None)
+    clock, running.proxy.clock = running.proxy.clock, lambda: clock() + LOADS_MAX_S
+    assert running.proxy.counts(whole=False)["web/web-1"].cpu is None  # too long ago

@@ -13,7 +13,7 @@ def test_a_tally_in_controls_words():
         pool["a"][digit] += 1
         pool["a"][SECONDS] += 0.5
     pool["a"][LOST] += 1
-    told = Telling().changes([("web", pool, {"a": 3}, {"a"})])
+    told = Telling().changes([("web", pool, {"a": 3}, {"a"}, {})])
     assert told == {"web/a": Counted(active=3, answers=4, errors=1, lost=1, seconds=2.0)}
     assert (told["web/a"].total, told["web/a"].failed, told["web/a"].average_s(NOTHING)) == (5, 2, 0.5)
     assert NOTHING.average_s(NOTHING) is None
@@ -22,23 +22,23 @@ def test_a_tally_in_controls_words():
 def test_only_what_changed_is_told():
     pool, telling = new_tallies(), Telling()
     pool["a"][2] += 1
-    assert telling.changes([("web", pool, {}, {"a"})])
-    assert telling.changes([("web", pool, {}, {"a"})]) == {}
-    assert telling.changes([("web", pool, {"a": 1}, {"a"})])["web/a"].active == 1
+    assert telling.changes([("web", pool, {}, {"a"}, {})])
+    assert telling.changes([("web", pool, {}, {"a"}, {})]) == {}
+    assert telling.changes([("web", pool, {"a": 1}, {"a"}, {})])["web/a"].active == 1
     pool["a"][LOST] += 1  # what ran failed: both numbers move by one
-    assert telling.changes([("web", pool, {}, {"a"})])["web/a"] == Counted(0, 1, 0, 1, 0)
+    assert telling.changes([("web", pool, {}, {"a"}, {})])["web/a"] == Counted(0, 1, 0, 1, 0)
     telling.forget()
-    assert telling.changes([("web", pool, {}, {"a"})])
+    assert telling.changes([("web", pool, {}, {"a"}, {})])
 
 
 def test_a_server_that_left_is_told_until_it_is_done_and_then_dropped():
     pool, telling = new_tallies(), Telling()
     pool["a"][2] += 1
-    assert telling.changes([("web", pool, {"a": 1}, ())])["web/a"].active == 1
+    assert telling.changes([("web", pool, {"a": 1}, (), {})])["web/a"].active == 1
     assert "a" in pool
-    assert telling.changes([("web", pool, {}, ())])["web/a"].active == 0
+    assert telling.changes([("web", pool, {}, (), {})])["web/a"].active == 0
     assert "a" not in pool
-    assert telling.changes([("web", pool, {}, ())]) == {}
+    assert telling.changes([("web", pool, {}, (), {})]) == {}
 
 
 def test_what_is_beyond_the_bound_is_told_next(monkeypatch):
@@ -46,7 +46,7 @@ def test_what_is_beyond_the_bound_is_told_next(monkeypatch):
     pool, telling = new_tallies(), Telling()
     for name in "abcde":
         pool[name][2] += 1
-    told = [set(telling.changes([("web", pool, {}, "abcde")])) for _ in range(4)]
+    told = [set(telling.changes([("web", pool, {}, "abcde", {})])) for _ in range(4)]
     assert [len(one) for one in told] == [2, 2, 1, 0]
     assert set().union(*told) == {f"web/{name}" for name in "abcde"}
 
@@ -73,7 +73,7 @@ def test_totals_are_right_and_never_go_back(run):
 
     def tell(slot, *, known="ab"):
         tallies_, telling = workers[slot]
-        totals.heard(slot, pids[slot], telling.changes([("web", tallies_, {}, known)]))
+        totals.heard(slot, pids[slot], telling.changes([("web", tallies_, {}, known, {})]))
         untold[slot] = {}
 
     for slot, what, server, digit in run:
@@ -85,7 +85,7 @@ def test_totals_are_right_and_never_go_back(run):
         elif what == "tell":
             tell(slot)
         elif what == "lose":  # a lost message is followed by a new link, on which all is told
-            workers[slot][1].changes([("web", workers[slot][0], {}, "ab")])
+            workers[slot][1].changes([("web", workers[slot][0], {}, "ab", {})])
             workers[slot][1].forget()
         elif what == "leave":
             tell(slot, known=())
