@@ -32,6 +32,7 @@ def compile_route(route: RouteSection, region: Region, services: Mapping[str, Se
         mirror=Mirror(mirror.pool, mirror.percent) if mirror else None,
         limits=route.limits,
         priority=route.priority,
+        breaker=None if route.breaker is None else route.breaker.rule(),
     )
 
 

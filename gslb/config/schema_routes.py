@@ -13,6 +13,7 @@ from gslb.balancing.keys import KINDS, parse_key
 from gslb.balancing.patterns import compile_pattern
 from gslb.balancing.split import POOLS_MAX
 from gslb.config.plugins import refused
+from gslb.config.schema_guarding import BreakerSection
 from gslb.config.schema_limits import LIMITS_MAX
 from gslb.config.schema_match import FieldName, MatchSection, field_value, regex
 from gslb.config.values import PORT_MAX, URL_MAX, Hint, Name, Section, host_name, refusal
@@ -23,7 +24,7 @@ from gslb.http.rewrite import UNTOUCHABLE_REQUEST, UNTOUCHABLE_RESPONSE, canonic
 FIELDS_MAX = 32
 WEIGHT_MAX = 10_000
 DESTINATIONS = ("pool", "pools", "redirect", "respond")
-_BESIDE_POOLS = ("rewrite", "host", "request_headers", "response_headers", "mirror")
+_BESIDE_POOLS = ("rewrite", "host", "request_headers", "response_headers", "mirror", "breaker")
 _OLD = {
     "weight": ("a route has no weight", "share requests out with pools: {web: 90, canary: 10}"),
     "canary": ("a route has no canary", "share requests out with pools: {web: 90, canary: 10}"),
@@ -220,6 +221,9 @@ class RouteSection(Section):
     mirror: MirrorSection | None = Field(None, description="copies for another pool")
     limits: Annotated[tuple[Name, ...], Strict(False), MaxLen(LIMITS_MAX)] = Field(
         (), description="limits its requests must pass"
+    )
+    breaker: BreakerSection | None = Field(
+        None, description="answers 503 at once while too many of its requests fail; without it none is"
     )
     priority: Literal["critical", "normal", "batch"] = Field(
         "normal", description="who is refused last under too much load: see `shedding`"

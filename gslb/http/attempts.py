@@ -25,10 +25,12 @@ from gslb.http.endpoint import (
     Endpoint,
 )
 from gslb.http.forward import switch_head
+from gslb.http.reporting import FAILURES, answered_as
 from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gslb.balancing.concurrency import Gate
+    from gslb.balancing.route_breaker import Passage
     from gslb.http.hedging import Rival
     from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
@@ -53,7 +55,7 @@ class Attempts(Endpoint):
 
     __slots__ = (
         "again", "attempt", "careful", "exchange", "held", "key", "left", "method", "minor", "number", "offered",
-        "pool", "rival", "sent", "server", "started", "upstream",
+        "passage", "pool", "rival", "sent", "server", "started", "upstream",
     )  # fmt: skip
 
     def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
@@ -72,7 +74,8 @@ class Attempts(Endpoint):
         self.key: bytes | None = None  # what the pool's algorithm hashes, where it hashes anything
         self.server: Server | None = None  # holds a place in its pool until `_ended`
         self.exchange: Exchange | None = None  # made when a first try fails
-        self.held: tuple[Gate, ...] | None = None  # limits that it has a place of
+        self.held: tuple[Gate, ...] | None = None  # limits that it has a place of; None only with no passage either
+        self.passage: Passage | None = None  # through its route's breaker
         self.upstream: Upstream | None = None
         self.rival: Rival | None = None  # a second server that was asked, while neither has answered
 
@@ -127,7 +130,7 @@ class Attempts(Endpoint):
             if pool.watch is not None:  # one slot read: few pools learn from how requests end
                 pool.watch.answered(self.server, line, self.began)
             if self.held is not None:  # one slot read for requests without limits
-                self.leave_gates(seconds)
+                self.leave_gates(seconds, answered_as(line))
         self.server = self.upstream = None
         if self.exchange is not None:
             self._over()
@@ -160,7 +163,7 @@ class Attempts(Endpoint):
         self.phase, self.upstream = CLOSED, None
         self.proxy.leave(self)
         self._ended()
-        self.leave_gates(None)
+        self.leave_gates(None, "")
 
     # ------------------------------------------------------------ the connection
     def connection_lost(self, exc: Exception | None) -> None:
@@ -341,6 +344,8 @@ class Attempts(Endpoint):
         if self.pool is not None:
             self.pool.failed("truncated")
         self._ended("truncated")
+        if self.held is not None:
+            self.leave_gates(None, FAILURES["truncated"])
         self.abort(reset=self.minor == 0)
 
     def _over(self) -> None:
@@ -376,10 +381,18 @@ class Attempts(Endpoint):
         self._ended(reason)
         self._over()
         if self.held is not None:
-            self.leave_gates(None)
+            self.leave_gates(None, FAILURES.get(reason))
 
-    def leave_gates(self, seconds: float | None) -> None:
-        """Gives back the request's places, once however it ended; `seconds` that it took if it ended well."""
+    def leave_gates(self, seconds: float | None, failed: str | None = None) -> None:
+        """Gives back the request's places, once however it ended.
+
+        Args:
+            seconds: that it took, if it ended well.
+            failed: how it failed its route, "" if it did not; None if that says nothing of the route.
+        """
         held, self.held = self.held, None
         for gate in held or ():
             gate.leave(seconds)
+        passage, self.passage = self.passage, None
+        if passage is not None:
+            passage.ended(failed, self.proxy.clock())

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gslb.balancing.outcomes import GATEWAY
 from gslb.balancing.request import Request
 from gslb.balancing.sessions import ID_BYTES
 from gslb.balancing.sticky import NONE, CookieSticking, Found, KeySticking
@@ -21,9 +22,11 @@ from gslb.http.endpoint import STREAMING
 from gslb.http.heads import CHUNKED, Field
 from gslb.http.limiting import Refusal
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
+from gslb.http.reporting import FAILURES
 from gslb.http.routing import Routing
 
 if TYPE_CHECKING:
+    from gslb.balancing.route_breaker import RouteBreaker
     from gslb.http.limiting import Guard
     from gslb.http.links import PoolLinks, Way
     from gslb.http.proxy import Proxy
@@ -113,6 +116,8 @@ class Dispatch(Routing):
         self.careful = chosen.careful
         if not self._admitted(chosen.guard, request):
             return
+        if chosen.breaker is not None and not self._passes(chosen.breaker):
+            return
         pool = self.follow(chosen, request)
         if pool is None:
             return
@@ -141,6 +146,16 @@ class Dispatch(Routing):
             return False
         if passed:
             self.held = (*(self.held or ()), *passed)
+        return True
+
+    def _passes(self, breaker: RouteBreaker) -> bool:
+        """Whether the route's breaker lets the request through; else it is answered."""
+        self.passage = breaker.admit(self.started)
+        if self.passage is None:
+            self.pool = None
+            self.fail("route_open")
+            return False
+        self.held = self.held or ()
         return True
 
     def _stick(
@@ -187,6 +202,8 @@ class Dispatch(Routing):
     def fail(self, reason: str) -> None:
         """Answers with one of `replies.ERRORS`; the connection goes on if the request was whole."""
         status, detail = ERRORS[reason]
+        if self.held is not None:
+            self.leave_gates(None, FAILURES.get(reason, GATEWAY if reason == "no_healthy_server" else None))
         if self.pool is not None and reason in COUNTED:
             self.pool.failed(COUNTED[reason])
             self.pool.answered(_SERVER_ERROR, self.proxy.clock() - self.started)

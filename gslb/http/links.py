@@ -24,6 +24,7 @@ from gslb.metrics import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS
 from gslb.telemetry import Counters
 
 if TYPE_CHECKING:
+    from gslb.balancing.route_breaker import RouteBreaker
     from gslb.http.limiting import Limiter
     from gslb.http.reporting import Watch
     from gslb.http.upstream import Upstream
@@ -185,10 +186,12 @@ class PoolLinks:
 class Way:
     """A route and the pool behind it, as one worker dispatches by it."""
 
-    __slots__ = ("actions", "careful", "guard", "pool", "rich", "route", "ruled", "shared")
+    __slots__ = ("actions", "breaker", "careful", "guard", "pool", "rich", "route", "ruled", "shared")
 
-    def __init__(self, route: Route, pools: Mapping[str, PoolLinks], limiter: Limiter) -> None:
-        self.route = route
+    def __init__(
+        self, route: Route, pools: Mapping[str, PoolLinks], limiter: Limiter, breaker: RouteBreaker | None = None
+    ) -> None:
+        self.route, self.breaker = route, breaker
         self.actions = actions = compile_actions(route)
         behind = [pools[name] for name in route.pools]
         self.pool = cast("PoolLinks", behind[0] if behind else None)  # None where the route answers: that is rich
@@ -201,7 +204,7 @@ class Way:
         # … or into the request …
         self.ruled = (
             self.careful or not behind or actions is not None or route.conditional or self.guard.needed
-            or bool(self.shared) or any(map(_rich, behind))
+            or breaker is not None or bool(self.shared) or any(map(_rich, behind))
         )  # fmt: skip
         self.rich = self.ruled  # … or, under too much load, whether it may go on
 

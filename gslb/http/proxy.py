@@ -139,9 +139,11 @@ class Proxy:
             if address not in links:
                 link.retire()
         self._links, self.pools = links, pools
-        self.reporter.configure(pools, status.breakers)
+        breakers = self.reporter.route_breakers(balancer.routes)
+        self.reporter.configure(pools, breakers, status.breakers)
         self.limiter.plan(balancer, Counters(self._cells, plan.counters or self._slots))
-        self._ways = [Way(route, pools, self.limiter) for route in balancer.routes]
+        both = zip(balancer.routes, breakers, strict=True)
+        self._ways = [Way(route, pools, self.limiter, breaker) for route, breaker in both]
         router = compile_routes(balancer.routes, self._ways)
         self.find, self.choose = router.find, router.choose
         self._shed()

@@ -30,6 +30,7 @@ ERRORS = {
     "queue_timeout": (503, "all servers of this pool were at their limit for too long; try again"),
     "concurrency_limited": (503, "too many requests are running; try again"),
     "overloaded": (503, "there is too much to do, and requests of this priority are refused first; try again"),
+    "route_open": (503, "too many requests of this route have failed; try again"),
     "server_busy": (503, "too many connections to the server"),
     "connect_timeout": (504, "the server did not accept the connection in time"),
     "total_timeout": (504, "the whole exchange took too long"),

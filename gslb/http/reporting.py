@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gslb.balancing.eligible import of_pool
@@ -24,10 +24,11 @@ from gslb.balancing.outcomes import (
     Outcome,
     Tally,
 )
+from gslb.balancing.route_breaker import RouteBreaker, names_of
 
 if TYPE_CHECKING:
     from gslb.http.links import PoolLinks
-    from gslb.model import BreakerState, Server
+    from gslb.model import BreakerState, Route, Server
 
 REPORT_INTERVAL_S = 0.05  # between two reports of failures
 PLAIN_INTERVAL_S = 1.0  # between two reports of successes alone
@@ -38,11 +39,18 @@ Report = Callable[[tuple[Outcome, ...]], None]
 _FAILURE = ord("5")
 
 # What our reasons count as. What isn't here is no fault of the server.
-_KINDS = {
+FAILURES = {
     "connect_failed": CONNECT, "connect_timeout": TIMEOUT, "first_byte_timeout": TIMEOUT, "idle_timeout": TIMEOUT,
     "upstream_closed": RESET, "bad_response": RESET, "truncated": RESET, "total_timeout": TIMEOUT,
     "refused_status": GATEWAY, "tls_failed": CONNECT,
 }  # fmt: skip
+
+
+def answered_as(line: bytes) -> str:
+    """How an answer with this status line fails, "" for one that does not."""
+    if line[9] != _FAILURE:
+        return ""
+    return GATEWAY if line[9:12] in GATEWAY_STATUSES else SERVER_ERROR
 
 
 def unheard(outcomes: tuple[Outcome, ...]) -> None:
@@ -61,8 +69,9 @@ class Watch:
         self._links, self._reporter = links, reporter
         self._probes: deque[tuple[str, int, int, float]] = deque()  # server, epoch, lease, until when it may start
 
-    def update(self, breakers: Mapping[str, BreakerState]) -> None:
+    def update(self, breakers: Mapping[str, BreakerState], now: float) -> None:
         """A new Plan or Status, which the pool's state has taken."""
+        del now
         pool = self._links.state.pool
         self._guarded = pool.guarded
         self.tally.configure(pool.breaker)
@@ -77,8 +86,9 @@ class Watch:
             observe(server.id, now - began, True, now)
         if not self._guarded:
             return
-        if line[9] == _FAILURE:
-            self._failed(server, GATEWAY if line[9:12] in GATEWAY_STATUSES else SERVER_ERROR)
+        failed = answered_as(line)
+        if failed:
+            self._failed(server, failed)
             return
         self.tally.succeeded(server)
         if server.lease:
@@ -92,7 +102,7 @@ class Watch:
             observe(server.id, now - began, False, now)
         if not self._guarded:
             return
-        kind = _KINDS.get(reason)
+        kind = FAILURES.get(reason)
         if kind is not None:
             self._failed(server, kind)
         elif server.lease:
@@ -151,14 +161,32 @@ class Reporter:
         self.clock = clock
         self.report: Report = unheard
         self._loop = loop
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, Watch | RouteBreaker] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._told_s = 0.0
         self._told_plain_s = 0.0
 
-    def configure(self, pools: Mapping[str, PoolLinks], breakers: Mapping[str, BreakerState]) -> None:
+    def route_breakers(self, routes: Sequence[Route]) -> list[RouteBreaker | None]:
+        """The routes' breakers; one that is known stays while its rule does."""
+        found: list[RouteBreaker | None] = []
+        for name, route in zip(names_of(routes), routes, strict=True):
+            known = self._watches.get(name)
+            if route.breaker is None:
+                found.append(None)
+            elif isinstance(known, RouteBreaker) and known.rule == route.breaker:
+                found.append(known)
+            else:
+                found.append(RouteBreaker(name, route.breaker, self.wake))
+        return found
+
+    def configure(
+        self,
+        pools: Mapping[str, PoolLinks],
+        routes: Iterable[RouteBreaker | None],
+        breakers: Mapping[str, BreakerState],
+    ) -> None:
         """A new Plan: every pool that learns has its watch, and no other pool has one."""
-        self._watches = {}
+        self._watches = {one.name: one for one in routes if one is not None}
         for name, links in pools.items():
             if not links.state.pool.guarded and links.state.observe is None:
                 links.watch, links.pick = None, links.state.pick
@@ -170,8 +198,9 @@ class Reporter:
 
     def update(self, breakers: Mapping[str, BreakerState]) -> None:
         """A new Status."""
+        now = self.clock()
         for watch in self._watches.values():
-            watch.update(breakers)
+            watch.update(breakers, now)
 
     def lease(self, pool: str, server_id: str, epoch: int, lease: int) -> None:
         """Control leases a probe to this worker."""

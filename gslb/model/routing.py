@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gslb.model.guarding import BreakerRule
 from gslb.model.limits import Priority
 
 
@@ -107,6 +108,7 @@ class Route:
     mirror: Mirror | None = None
     limits: tuple[str, ...] = ()  # names of limits that its requests must pass
     priority: Priority = "normal"
+    breaker: BreakerRule | None = None
 
     @property
     def conditional(self) -> bool:

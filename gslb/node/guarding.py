@@ -13,6 +13,7 @@ from typing import Any
 from gslb.balancing.eligible import Eligible, eligible, of_pool
 from gslb.balancing.guards import Guards
 from gslb.balancing.outcomes import Outcome
+from gslb.balancing.route_breaker import pools_of
 from gslb.model import BreakerState, Gate, Plan, Pool, State
 from gslb.node.messages import Lease, Message
 
@@ -35,7 +36,8 @@ class Guarding:
 
     def configure(self, plan: Plan, now: float) -> None:
         """Takes a new Plan; what is known of servers that stay is kept."""
-        self._pools = plan.balancer.pools if plan.balancer is not None else {}
+        balancer = plan.balancer
+        self._pools = {**balancer.pools, **pools_of(balancer.routes)} if balancer is not None else {}
         kept: dict[str, Guards] = {}
         for name, pool in self._pools.items():
             if pool.guarded:
