@@ -289,6 +289,11 @@ class PoolState:
         return len(self._free) + len(self._full)
 
     @property
+    def usable_servers(self) -> tuple[Server, ...]:
+        """Those servers."""
+        return self._eligible.servers
+
+    @property
     def total(self) -> int:
         """How many servers are configured."""
         return len(self.pool.servers)

@@ -17,6 +17,7 @@ from gslb.config.schema import (
 )
 from gslb.model import (
     Balancer,
+    Connections,
     HealthCheck,
     Pool,
     Queue,
@@ -67,6 +68,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
         queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
+        connections=Connections(pool.connections.idle, pool.connections.warm, pool.connections.lifetime),
         scaling=None if pool.scaling is None else pool.scaling.rule(),
         zone=zone,
         zone_share=pool.zone_preference,

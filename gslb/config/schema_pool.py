@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
-from pydantic import AfterValidator, Field, PlainValidator, Strict
+from pydantic import AfterValidator, Field, PlainValidator, Strict, model_validator
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.keys import parse_key
@@ -188,6 +188,22 @@ class QueueSection(Section):
     timeout: ShortTime = Field(5.0, description="one that has no server by then is answered 503")
 
 
+class ConnectionsSection(Section):
+    """Kept-alive connections of each worker to a server."""
+
+    idle: Annotated[int, Ge(0), Le(4096)] = Field(256, description="the most that are kept while nobody needs them")
+    warm: Annotated[int, Ge(0), Le(1024)] = Field(
+        0, description="opened before a request needs one, and replaced when they end; at most `idle`"
+    )
+    lifetime: LongTime = Field(3600.0, description="one that is older ends after its response; up to a tenth earlier")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ConnectionsSection:
+        if self.warm > self.idle:
+            raise refusal(f"warm {self.warm} is more than idle {self.idle}", "write warm ≤ idle")
+        return self
+
+
 class PoolSection(Section):
     """Servers that can stand in for each other."""
 
@@ -228,6 +244,7 @@ class PoolSection(Section):
         None, description="how the share of a server grows that was down or has joined; without it at once"
     )
     sticky: StickySection | None = Field(None, description="sticky sessions")
+    connections: ConnectionsSection = Field(ConnectionsSection(), description="kept-alive connections to servers")
     scaling: ScalingSection | None = Field(
         None, description="when servers come and go by themselves; without it none does"
     )

@@ -21,6 +21,7 @@ from gslb.http.actions import compile_actions
 from gslb.http.hedging import Hedges
 from gslb.http.queueing import Waiting
 from gslb.metrics import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS
+from gslb.model import Connections
 from gslb.telemetry import Counters
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from gslb.http.upstream import Upstream
     from gslb.model import Plan, Pool, Route, ServerTls, Status
 
-IDLE_PER_SERVER_MAX = 256
+DEFAULT = Connections()
 CONNECTIONS_PER_SERVER_MAX = 4_096
 LOADS_MAX_S = 30.0  # what a server said of its load before that is not told any more
 MICROSECONDS = 1_000_000
@@ -39,19 +40,23 @@ MICROSECONDS = 1_000_000
 class Link:
     """The connections of one worker to one server's address. A Link outlives Worlds as long as its server does."""
 
-    __slots__ = ("host", "idle", "idle_max", "open", "port", "proxy_protocol", "reports", "retired", "tls")
+    __slots__ = (
+        "host", "idle", "idle_max", "open", "port", "proxy_protocol", "reports", "retired", "rule", "tls", "warm_from"
+    )
 
     def __init__(
-        self, host: str, port: int, tls: ServerTls | None = None, proxy_protocol: str = "", reports: bool = False
-    ) -> None:
+        self, host: str, port: int, tls: ServerTls | None = None, proxy_protocol: str = "", reports: bool = False,
+        rule: Connections = DEFAULT,
+    ) -> None:  # fmt: skip
         """One server's address and how it is talked to.
 
         `proxy_protocol` names one client to the server: such a connection serves one request and is never kept.
         `reports`: its connections look for load reports (upstream.ReportingUpstream).
         """
         self.host, self.port, self.tls, self.proxy_protocol = host, port, tls, proxy_protocol
-        self.reports = reports
-        self.idle_max = 0 if proxy_protocol else IDLE_PER_SERVER_MAX
+        self.reports, self.rule = reports, rule
+        self.idle_max = 0 if proxy_protocol else rule.idle
+        self.warm_from = 0.0  # not before then is another connection opened ahead of its use
         self.idle: list[Upstream] = []  # last used last: taking the last keeps few connections warm
         self.open = 0  # idle, busy and connecting
         self.retired = False
@@ -64,7 +69,7 @@ class Link:
 
     def keep(self, upstream: Upstream, until: float) -> None:
         """Takes a connection that has nothing to do, unless there are enough."""
-        if self.retired or len(self.idle) >= self.idle_max:
+        if self.retired or len(self.idle) >= self.idle_max or until > upstream.last:
             upstream.abort()
         else:
             upstream.idle_until = until

@@ -36,8 +36,9 @@ from gslb.http.replies import region_word
 from gslb.http.reporting import Reporter
 from gslb.http.sharing import Sharing
 from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
+from gslb.http.warming import keep_warm
 from gslb.metrics import CODES
-from gslb.model import Balancer, Plan, Pool, Status, World
+from gslb.model import Balancer, Connections, Plan, Pool, Status, World
 from gslb.telemetry import Cells, Counters
 from gslb.tls.contexts import client_contexts
 from gslb.tls.material import Keys
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gslb.worker")
 
-Address = tuple[str, int, "ServerTls | None", str, bool]  # what makes a Link
+Address = tuple[str, int, "ServerTls | None", str, bool, Connections]  # what makes a Link
 
 CLIENTS_MAX = 65_536
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
@@ -154,7 +155,7 @@ class Proxy:
 
         Pools that share a server share its connections, if they talk to it alike.
         """
-        way = pool.proxy_protocol, pool.wants_reports
+        way = pool.proxy_protocol, pool.wants_reports, pool.connections
         addresses: dict[str, Link] = {}
         for server in pool.servers:
             address = (server.host, server.port, pool.tls_to(server), *way)
@@ -245,6 +246,7 @@ class Proxy:
 
     async def _connect(self, link: Link, client: Attempts, attempt: int) -> None:
         upstream = ReportingUpstream(link) if link.reports else Upstream(link)
+        upstream.last = self.idle_by + link.rule.lifetime_s * (1.0 - self.chance() / 10)  # not all at the same time
         reason = ""
         try:
             async with asyncio.timeout(self.balancer.timeouts.connect_s):
@@ -347,6 +349,7 @@ class Proxy:
                 pool.watch.forget(back)
             if pool.queue is not None:
                 pool.queue.look()
+        keep_warm(self.pools.values(), self.connect, now)
         self.reporter.sweep(now)
         self._publish(len(self.clients), requests, tunnels)
 

@@ -7,6 +7,7 @@ and its clients call this module.
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import TYPE_CHECKING, cast
 
@@ -35,8 +36,25 @@ class Upstream(asyncio.Protocol):
     """One connection to a server; serves one client's request at a time."""
 
     __slots__ = (
-        "buffer", "chunks", "client", "fresh", "idle_until", "interims", "keep", "left", "line", "link", "made",
-        "paused", "phase", "rechunk", "said_end", "touched", "transport", "write",
+        "buffer",
+        "chunks",
+        "client",
+        "fresh",
+        "idle_until",
+        "interims",
+        "keep",
+        "last",
+        "left",
+        "line",
+        "link",
+        "made",
+        "paused",
+        "phase",
+        "rechunk",
+        "said_end",
+        "touched",
+        "transport",
+        "write",
     )  # fmt: skip
 
     def __init__(self, link: Link) -> None:
@@ -56,6 +74,7 @@ class Upstream(asyncio.Protocol):
         self.interims = 0
         self.said_end = False  # the server has ended its side by the book; over TLS by close_notify
         self.idle_until = 0.0
+        self.last = math.inf  # not kept beyond this; by the clock of `Link.keep`
 
     # ------------------------------------------------------------ the connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

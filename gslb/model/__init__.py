@@ -7,7 +7,18 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 
 from __future__ import annotations
 
-from gslb.model.balancing import Balancer, HealthCheck, Pool, Queue, Retries, Server, SessionCookie, Sticky, Timeouts
+from gslb.model.balancing import (
+    Balancer,
+    Connections,
+    HealthCheck,
+    Pool,
+    Queue,
+    Retries,
+    Server,
+    SessionCookie,
+    Sticky,
+    Timeouts,
+)
 from gslb.model.guarding import BreakerRule, BreakerState, Gate, OutlierRule, SlowStart
 from gslb.model.limits import Adaptive, ConcurrencyLimit, Limits, Priority, RateLimit, Shedding
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
@@ -32,6 +43,7 @@ __all__ = [
     "Client",
     "ConcurrencyLimit",
     "Condition",
+    "Connections",
     "Decision",
     "Gate",
     "GeoSource",

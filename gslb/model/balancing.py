@@ -109,6 +109,15 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Connections:
+    """Kept-alive connections of each worker to one server: most idle ones, ones kept ready, how old one may get."""
+
+    idle: int = 256
+    warm: int = 0
+    lifetime_s: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Servers that can stand in for each other. `algorithm` is a registered algorithm's dataclass.
 
@@ -132,6 +141,7 @@ class Pool:
     limits: tuple[str, ...] = ()  # names of limits that its requests must pass
     queue: Queue | None = None
     zone: str = ""  # the balancer's own, where it prefers servers of it
+    connections: Connections = Connections()
     scaling: ScalingRule | None = None
     zone_share: float = 1.0  # of the zone's servers that must be available for the others to be left alone
 
