@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from gslb.config.schema import RouteSection
 from gslb.config.schema_match import Regex
-from gslb.config.schema_routes import HeadersSection
-from gslb.model import HeadEdits, Mirror, Redirect, Region, Respond, Rewrite, Route, Service, Split
+from gslb.config.schema_routes import CompressionSection, HeadersSection
+from gslb.model import CompressionRule, HeadEdits, Mirror, Redirect, Region, Respond, Rewrite, Route, Service, Split
 
 
 def compile_route(route: RouteSection, region: Region, services: Mapping[str, Service]) -> Route:
@@ -32,6 +32,7 @@ def compile_route(route: RouteSection, region: Region, services: Mapping[str, Se
         mirror=Mirror(mirror.pool, mirror.percent) if mirror else None,
         limits=route.limits,
         priority=route.priority,
+        compression=_compression(route.compression),
         breaker=None if route.breaker is None else route.breaker.rule(),
     )
 
@@ -54,6 +55,12 @@ def _action(route: RouteSection) -> Split | Redirect | Respond | None:
         answer = route.respond
         return Respond(answer.status, answer.body.encode(), answer.content_type, tuple(answer.headers.items()))
     return None
+
+
+def _compression(section: CompressionSection | None) -> CompressionRule | None:
+    if section is None:
+        return None
+    return CompressionRule(section.codings, frozenset(section.types), section.min_size, section.level)
 
 
 def _edits(section: HeadersSection | None) -> HeadEdits | None:

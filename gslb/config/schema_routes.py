@@ -24,7 +24,7 @@ from gslb.http.rewrite import UNTOUCHABLE_REQUEST, UNTOUCHABLE_RESPONSE, canonic
 FIELDS_MAX = 32
 WEIGHT_MAX = 10_000
 DESTINATIONS = ("pool", "pools", "redirect", "respond")
-_BESIDE_POOLS = ("rewrite", "host", "request_headers", "response_headers", "mirror", "breaker")
+_BESIDE_POOLS = ("rewrite", "host", "request_headers", "response_headers", "mirror", "breaker", "compression")
 _OLD = {
     "weight": ("a route has no weight", "share requests out with pools: {web: 90, canary: 10}"),
     "canary": ("a route has no canary", "share requests out with pools: {web: 90, canary: 10}"),
@@ -196,9 +196,39 @@ def _forward_host(text: str) -> str:
     return text.lower()
 
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9-]{1,64}/(?:\*|[a-z0-9.+-]{1,127})").fullmatch
 Weights = Annotated[
     dict[Name, Annotated[int, Ge(0), Le(WEIGHT_MAX)]], MinLen(1), MaxLen(POOLS_MAX)
 ]
+
+
+def _media_type(text: str) -> str:
+    if not _MEDIA_TYPE(text):
+        raise refusal(f"{text!r} is no media type", "write one in lower case, as application/json or text/*")
+    return text
+
+
+MediaType = Annotated[str, AfterValidator(_media_type), Hint("media type")]
+
+
+class CompressionSection(Section):
+    """Content codings (RFC 9110 §8.4). Not for what mixes secrets with what a client sends (BREACH)."""
+
+    codings: Annotated[tuple[Literal["zstd", "gzip"], ...], Strict(False), MinLen(1), MaxLen(2)] = Field(
+        ("zstd", "gzip"), description="which, the one preferred of equals first"
+    )
+    types: Annotated[tuple[MediaType, ...], Strict(False), MinLen(1), MaxLen(64)] = Field(
+        (
+            "text/*", "application/json", "application/javascript", "application/xml", "application/wasm",
+            "application/rss+xml", "application/atom+xml", "application/ld+json", "application/manifest+json",
+            "application/problem+json", "image/svg+xml", "font/ttf", "font/otf",
+        ),
+        description="media types that are compressed",
+    )  # fmt: skip
+    min_size: Annotated[int, Ge(0), Le(1 << 30)] = Field(
+        1024, description="bytes; a response that says it is shorter is not compressed"
+    )
+    level: Annotated[int, Ge(1), Le(9)] = Field(3, description="1 is the quickest, 9 the smallest")
 
 
 class RouteSection(Section):
@@ -224,6 +254,9 @@ class RouteSection(Section):
     )
     breaker: BreakerSection | None = Field(
         None, description="answers 503 at once while too many of its requests fail; without it none is"
+    )
+    compression: CompressionSection | None = Field(
+        None, description="compress responses for clients that ask for it; without it they pass as they are"
     )
     priority: Literal["critical", "normal", "batch"] = Field(
         "normal", description="who is refused last under too much load: see `shedding`"

@@ -25,12 +25,13 @@ from gslb.http.endpoint import (
     Endpoint,
 )
 from gslb.http.forward import switch_head
-from gslb.http.reporting import FAILURES, answered_as
+from gslb.http.reporting import COUNTED, FAILURES, answered_as
 from gslb.http.tunnel import Tunnel
 
 if TYPE_CHECKING:
     from gslb.balancing.concurrency import Gate
     from gslb.balancing.route_breaker import Passage
+    from gslb.http.coding import Coder
     from gslb.http.hedging import Rival
     from gslb.http.links import Link, PoolLinks
     from gslb.http.proxy import Proxy
@@ -41,13 +42,6 @@ if TYPE_CHECKING:
 _INFORMATIONAL = ord("1")
 ZERO = ord("0")
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})  # RFC 9110 §9.2.2
-# What our reasons are called in `gslb_http_upstream_errors_total`.
-COUNTED = {
-    "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
-    "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
-    "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server", "tls_failed": "tls",
-    "queue_full": "queue_full", "queue_timeout": "queue_timeout",
-}  # fmt: skip
 
 
 class Attempts(Endpoint):
@@ -86,6 +80,10 @@ class Attempts(Endpoint):
     @abstractmethod
     def final_head(self, head: bytes) -> bytes:
         """A response's head as the client gets it."""
+
+    @abstractmethod
+    def coder_for(self, head: bytes, parsed: ResponseHead, length: int) -> Coder | None:
+        """What is to compress a response with a body of `length`."""
 
     @abstractmethod
     def settle(self) -> None:

@@ -16,20 +16,22 @@ from gslb.balancing.request import Request
 from gslb.balancing.sessions import ID_BYTES
 from gslb.balancing.sticky import NONE, CookieSticking, Found, KeySticking
 from gslb.errors import HttpError
-from gslb.http.attempts import COUNTED
+from gslb.http.coding import coded_head
 from gslb.http.cookies import cookie_set, set_cookie, without_cookie
 from gslb.http.endpoint import STREAMING
 from gslb.http.heads import CHUNKED, Field
 from gslb.http.limiting import Refusal
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
-from gslb.http.reporting import FAILURES
+from gslb.http.reporting import COUNTED, FAILURES
 from gslb.http.routing import Routing
 
 if TYPE_CHECKING:
     from gslb.balancing.route_breaker import RouteBreaker
+    from gslb.http.coding import Coder, Compression
     from gslb.http.limiting import Guard
     from gslb.http.links import PoolLinks, Way
     from gslb.http.proxy import Proxy
+    from gslb.http.responses import ResponseHead
     from gslb.model import Server
 
 _SERVER_ERROR = ord("5")
@@ -38,7 +40,7 @@ _SERVER_ERROR = ord("5")
 class Dispatch(Routing):
     """One client connection and where its current request goes."""
 
-    __slots__ = ("believed", "found", "host", "queued")
+    __slots__ = ("believed", "coder", "compresses", "found", "host", "queued")
 
     def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
         super().__init__(proxy, scheme, source)
@@ -46,6 +48,8 @@ class Dispatch(Routing):
         self.host = ""
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
         self.found: Found = NONE  # its session
+        self.compresses: tuple[int, Compression | None, str] = 0, None, ""  # its number, the route's way, the coding
+        self.coder: tuple[int, Coder | None] = 0, None  # its number, what compresses its response; None: nothing does
         self.queued = -1  # the attempt that waits in its pool's queue, if it is the current one
 
     # ------------------------------------------------------------ the hot path
@@ -114,6 +118,8 @@ class Dispatch(Routing):
             self.fail("no_route")
             return
         self.careful = chosen.careful
+        if chosen.compression is not None:
+            self.compresses = self.number, chosen.compression, chosen.compression.accepted(request)
         if not self._admitted(chosen.guard, request):
             return
         if chosen.breaker is not None and not self._passes(chosen.breaker):
@@ -171,9 +177,21 @@ class Dispatch(Routing):
             self.proxy.sharing.soon()
         return server
 
+    def coder_for(self, head: bytes, parsed: ResponseHead, length: int) -> Coder | None:
+        """See Attempts. A response that might have been compressed is noted, too: see coded_head."""
+        number, compression, coding = self.compresses
+        if number != self.number or compression is None or not compression.applies(head, parsed, length):
+            return None
+        usable = coding and self.minor and self.method != b"HEAD"
+        coder = compression.coder(coding) if usable else None
+        self.coder = self.number, coder
+        return coder
+
     def final_head(self, head: bytes) -> bytes:
         """See Attempts: with what the route changes in it, and the session's cookie; a server's own is noted."""
         edits, pool, server = self.edits, self.pool, self.server
+        if self.coder[0] == self.number:
+            head = coded_head(head, self.coder[1])
         if edits is not None:
             head = edits.apply(head)
         sticking = pool.sticking if pool is not None else None

@@ -165,7 +165,7 @@ def response_head(data: bytes, head: ResponseHead, length: int | None, close: bo
         for field in head.specials
         if field.name in _NEVER
         or field.name == b"transfer-encoding"
-        or (field.name == b"content-length" and no_length)
+        or (field.name == b"content-length" and (no_length or length == CHUNKED))  # RFC 9112 §6.2: never both
         or (field.name == b"trailer" and length != CHUNKED)
     ]
     lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]

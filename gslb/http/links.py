@@ -18,6 +18,7 @@ from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import Said, new_tallies
 from gslb.http.actions import compile_actions
+from gslb.http.coding import Compression
 from gslb.http.hedging import Hedges
 from gslb.http.queueing import Waiting
 from gslb.metrics import CLASSES, LOAD_REPORTS, SECONDS, UPSTREAM_ERRORS
@@ -191,7 +192,7 @@ class PoolLinks:
 class Way:
     """A route and the pool behind it, as one worker dispatches by it."""
 
-    __slots__ = ("actions", "breaker", "careful", "guard", "pool", "rich", "route", "ruled", "shared")
+    __slots__ = ("actions", "breaker", "careful", "compression", "guard", "pool", "rich", "route", "ruled", "shared")
 
     def __init__(
         self, route: Route, pools: Mapping[str, PoolLinks], limiter: Limiter, breaker: RouteBreaker | None = None
@@ -205,7 +206,11 @@ class Way:
         shared = {one.state.pool.name: limiter.guard_of(route, one.state.pool.limits) for one in behind}
         self.shared = shared if len(behind) > 1 and any(guard.needed for guard in shared.values()) else {}
         # Some rule looks at every response's head …
-        self.careful = (actions is not None and actions.response is not None) or any(map(_careful, behind))
+        self.compression = Compression(route.compression) if route.compression is not None else None
+        self.careful = (
+            (actions is not None and actions.response is not None) or self.compression is not None
+            or any(map(_careful, behind))
+        )  # fmt: skip
         # … or into the request …
         self.ruled = (
             self.careful or not behind or actions is not None or route.conditional or self.guard.needed

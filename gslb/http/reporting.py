@@ -45,6 +45,14 @@ FAILURES = {
     "refused_status": GATEWAY, "tls_failed": CONNECT,
 }  # fmt: skip
 
+# What our reasons are called in `gslb_http_upstream_errors_total`.
+COUNTED = {
+    "connect_failed": "connect", "server_busy": "connect", "connect_timeout": "connect_timeout",
+    "first_byte_timeout": "first_byte_timeout", "upstream_closed": "reset", "bad_response": "bad_response",
+    "refused_status": "status", "total_timeout": "total_timeout", "no_healthy_server": "no_server", "tls_failed": "tls",
+    "queue_full": "queue_full", "queue_timeout": "queue_timeout",
+}  # fmt: skip
+
 
 def answered_as(line: bytes) -> str:
     """How an answer with this status line fails, "" for one that does not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from gslb.balancing.loads import FIELD, parse_report
@@ -22,6 +23,7 @@ from gslb.http.responses import PLAIN_RESPONSE, UNTIL_CLOSE, ResponseHead, bad_r
 
 if TYPE_CHECKING:
     from gslb.http.attempts import Attempts
+    from gslb.http.coding import Coder
     from gslb.http.links import Link
 
 INTERIM_RESPONSES_MAX = 16
@@ -36,25 +38,8 @@ class Upstream(asyncio.Protocol):
     """One connection to a server; serves one client's request at a time."""
 
     __slots__ = (
-        "buffer",
-        "chunks",
-        "client",
-        "fresh",
-        "idle_until",
-        "interims",
-        "keep",
-        "last",
-        "left",
-        "line",
-        "link",
-        "made",
-        "paused",
-        "phase",
-        "rechunk",
-        "said_end",
-        "touched",
-        "transport",
-        "write",
+        "buffer", "chunks", "client", "coder", "fresh", "idle_until", "interims", "keep", "last", "left", "line",
+        "link", "made", "paused", "phase", "rechunk", "said_end", "touched", "transport", "write",
     )  # fmt: skip
 
     def __init__(self, link: Link) -> None:
@@ -64,6 +49,7 @@ class Upstream(asyncio.Protocol):
         self.client: Attempts | None = None
         self.buffer = b""  # the start of a response head
         self.chunks: ChunkedBody | None = None
+        self.coder: Coder | None = None  # what compresses the response's body
         self.left = 0  # of the response body: bytes, CHUNKED or UNTIL_CLOSE
         self.rechunk = False  # a close-delimited body is chunked for the client
         self.keep = True
@@ -101,7 +87,9 @@ class Upstream(asyncio.Protocol):
         elif phase == BODY:
             whole = self.said_end or self.link.tls is None  # RFC 8446 §6.1: without close_notify it may be cut short
             if self.left == UNTIL_CLOSE and exc is None and whole:
-                if self.rechunk:
+                if self.coder is not None:
+                    self._end_coded(client, self.coder)
+                elif self.rechunk:
                     client.write(b"0\r\n\r\n")
                 client.response_done(self.line)
             else:
@@ -244,6 +232,8 @@ class Upstream(asyncio.Protocol):
         elif length < 0 and client.minor == 0:
             framed = UNTIL_CLOSE
             client.closing = True
+        if client.careful and length and (coder := client.coder_for(data[: head.end], head, length)) is not None:
+            self.coder, framed, self.rechunk = coder, CHUNKED, False
         if client.left:
             client.closing = True  # it answered before the request was whole: the rest is not worth reading
         self.line = data[:STATUS_ENDS]
@@ -252,7 +242,7 @@ class Upstream(asyncio.Protocol):
             out = client.final_head(out)
         client.proxy.sent += len(out)
         client.write(out)
-        self._start_body(client, length, body, payload_only=client.minor == 0)
+        self._start_body(client, length, body, payload_only=client.minor == 0 or self.coder is not None)
 
     def _start_plain_body(self, client: Attempts, data: bytes, end: int, length: int) -> None:
         """A plain head whose body is not, or not exactly, in the same buffer."""
@@ -274,6 +264,9 @@ class Upstream(asyncio.Protocol):
         """Passes body bytes on as they come: no copies, no joins."""
         proxy = client.proxy
         client.deadline = proxy.idle_by
+        if self.coder is not None:
+            self._coded_body(client, self.coder, data)
+            return
         proxy.sent += len(data)
         if self.chunks is not None:
             self._chunked_body(client, self.chunks, data)
@@ -304,6 +297,38 @@ class Upstream(asyncio.Protocol):
             client.transport.writelines(pieces)
         if chunks.done:
             self._body_done(client, extra=used < len(data))
+
+    def _coded_body(self, client: Attempts, coder: Coder, data: bytes) -> None:
+        """Body bytes on their way through a coder."""
+        pieces: Sequence[bytes | memoryview] = (data,)
+        done, used = False, len(data)
+        if self.chunks is not None:
+            try:
+                pieces, used = self.chunks.feed(data)
+            except HttpError:
+                self.abort()
+                client.response_truncated()
+                return
+            done = self.chunks.done
+        elif self.left != UNTIL_CLOSE:
+            used = min(used, self.left)
+            pieces = (data[:used],)
+            self.left -= used
+            done = not self.left
+        self._write_chunk(client, coder.feed(pieces))
+        if done:
+            self._end_coded(client, coder)
+            self._body_done(client, extra=used < len(data))
+
+    def _end_coded(self, client: Attempts, coder: Coder) -> None:
+        self._write_chunk(client, coder.finish())
+        self.coder = None
+        client.write(b"0\r\n\r\n")
+
+    def _write_chunk(self, client: Attempts, coded: bytes) -> None:
+        if coded:
+            client.proxy.sent += len(coded)
+            client.transport.writelines((b"%x\r\n" % len(coded), coded, b"\r\n"))
 
     def _body_done(self, client: Attempts, extra: bool) -> None:
         """The response is whole; bytes beyond it (`extra`) poison the connection."""

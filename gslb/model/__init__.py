@@ -24,7 +24,17 @@ from gslb.model.limits import Adaptive, ConcurrencyLimit, Limits, Priority, Rate
 from gslb.model.listening import UNIX, KeyPair, Listener, ListenTls, ServerTls
 from gslb.model.places import Address, Client, Location, Region
 from gslb.model.registering import ACTIVE, INACTIVE, MAINTENANCE, Registration
-from gslb.model.routing import Condition, HeadEdits, Mirror, Redirect, Respond, Rewrite, Route, Split
+from gslb.model.routing import (
+    CompressionRule,
+    Condition,
+    HeadEdits,
+    Mirror,
+    Redirect,
+    Respond,
+    Rewrite,
+    Route,
+    Split,
+)
 from gslb.model.scaling import ScalingDriver, ScalingRule, Thresholds
 from gslb.model.steering import Candidate, Decision, Note, Policy, Record, Service, Sifted, State, WhenAllDown, Zone
 from gslb.model.world import GeoSource, Plan, RegionStatus, Status, World
@@ -41,6 +51,7 @@ __all__ = [
     "BreakerState",
     "Candidate",
     "Client",
+    "CompressionRule",
     "ConcurrencyLimit",
     "Condition",
     "Connections",

@@ -86,6 +86,19 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class CompressionRule:
+    """How responses are compressed: `codings` in the order in which they are preferred, for media types like `text/*`.
+
+    A response that is known to be shorter than `min_bytes` is not.
+    """
+
+    codings: tuple[str, ...] = ("zstd", "gzip")
+    types: frozenset[str] = frozenset()
+    min_bytes: int = 1024
+    level: int = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Which requests, and what becomes of them: `pool`, or `action` in its place.
 
@@ -109,6 +122,7 @@ class Route:
     limits: tuple[str, ...] = ()  # names of limits that its requests must pass
     priority: Priority = "normal"
     breaker: BreakerRule | None = None
+    compression: CompressionRule | None = None
 
     @property
     def conditional(self) -> bool:
