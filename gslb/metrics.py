@@ -33,6 +33,10 @@ def _bounded_servers(plan: Plan) -> Iterable[Labels]:
     return ((pool.name, server.id) for pool in pools for server in pool.servers if server.max_connections)
 
 
+def _tcp_pools(plan: Plan) -> Iterable[Labels]:
+    return ((name,) for name in sorted({one.pool for one in plan.listeners if one.pool}))
+
+
 def _limits(plan: Plan) -> Iterable[Labels]:
     if plan.balancer is None:
         return ()
@@ -146,8 +150,6 @@ _ALL = (
            ("result",), MIRRORED, _region),
     Metric("gslb_http_queued_total", "counter", "Requests that waited for a place at a server.",
            ("pool", "result"), ("served", "timeout", "full"), _pools),
-    Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
-           ("pool",), each=_pools, bounds=SECONDS),
     Metric("gslb_server_places_taken", "gauge", "Requests running on servers with max_connections.",
            ("pool", "server"), each=_bounded_servers),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),
@@ -158,6 +160,8 @@ _ALL = (
     Metric("gslb_http_tunnels", "gauge", "Open WebSockets and other upgraded connections.", each=_region),
     Metric("gslb_http_received_bytes_total", "counter", "Bytes received from clients.", each=_region),
     Metric("gslb_http_sent_bytes_total", "counter", "Bytes sent to clients.", each=_region),
+    Metric("gslb_http_request_seconds", "histogram", "Time from a request's head to the end of its response.",
+           ("pool",), each=_pools, bounds=SECONDS),
     # ---------------------------------------------------------------- a region's limits
     Metric("gslb_http_limited_total", "counter", "Requests refused by a limit; `shedding` is the event loop's lag.",
            ("limit", "reason"), LIMITED, _limits),
@@ -187,6 +191,11 @@ _ALL = (
     _control("gslb_registry_rows", "gauge", "Servers that were registered or changed at run time."),
     _control("gslb_registry_changes_total", "counter", "Changes of servers at run time.", ("result",),
              ("ok", "refused")),
+    Metric("gslb_tcp_connections_total", "counter", "TCP connections by what became of them.", ("pool", "result"),
+           ("ok", "connect_failed", "no_server"), each=_tcp_pools),
+    Metric("gslb_tcp_active_connections", "gauge", "TCP connections that are open.", ("pool",), each=_tcp_pools),
+    Metric("gslb_tcp_received_bytes_total", "counter", "Bytes from TCP clients.", ("pool",), each=_tcp_pools),
+    Metric("gslb_tcp_sent_bytes_total", "counter", "Bytes to TCP clients.", ("pool",), each=_tcp_pools),
     _control("gslb_scaling_events_total", "counter", "Servers that were to come, to go, to be ended.",
              ("pool", "action", "result")),
     _control("gslb_registry_set_aside_total", "counter", "Corrupt registry files that were set aside."),

@@ -140,7 +140,24 @@ def _check_balancer(document: Document, balancer: BalancerSection, pools: frozen
         if pool.slow_start is not None and getattr(pool.algorithm, "key", None) is not None:
             message = "slow_start moves weights, and with them the keys of an algorithm that hashes"
             document.blame((*path[:-1], "slow_start"), message, "leave it out, or choose another algorithm")
+    _check_tcp(document, balancer, pools)
     check_routes(document, balancer, pools)
+
+
+def _check_tcp(document: Document, balancer: BalancerSection, pools: frozenset[str]) -> None:
+    """Listeners that pass connections on as they are."""
+    for index, listen in enumerate(balancer.listen):
+        path: Place = ("balancer", "listen", index, "tcp")
+        if listen.tcp is None:
+            continue
+        if listen.tcp not in pools:
+            document.blame(path, f"there is no pool {listen.tcp!r}", meant(listen.tcp, pools))
+        elif listen.tcp in balancer.pools and balancer.pools[listen.tcp].tls is not None:
+            message = f"TCP passes connections on as they are, but the pool {listen.tcp} has tls"
+            document.blame(path, message, "remove the pool's tls: clients speak TLS with the servers themselves")
+    if balancer.listen and all(listen.tcp is not None for listen in balancer.listen):
+        message = "no listener speaks HTTP, and by HTTP edges and load balancers ask how this region is"
+        document.blame(("balancer", "listen"), message, "add one for the region's url")
 
 
 def _check_sessions(document: Document, balancer: BalancerSection) -> None:
@@ -180,6 +197,13 @@ def _check_geo(document: Document, cluster: ClusterFile) -> None:
 def _check_edges(document: Document, cluster: ClusterFile, regions: set[str]) -> None:
     """What edges listen on, and names that would make status and logs ambiguous."""
     _check_listens(document, _edge_listens(cluster.edge, {part: ("edge", part) for part in EDGE_PARTS}))
+    named = ((("edges", name), one.frontdoor) for name, one in cluster.edges.items())
+    doors = [(("edge",), cluster.edge.frontdoor), *named]
+    for above, door in doors:
+        for index, listen in enumerate(door.listen):
+            if listen.tcp is not None:
+                message = "a front door speaks HTTP: it has no pools"
+                document.blame((*above, "frontdoor", "listen", index, "tcp"), message, "move this to a region's listen")
     for name, change in cluster.edges.items():
         if name in regions:
             path = ("edges", name)

@@ -80,7 +80,10 @@ class RegionSettings:
 
 def _sockets(listeners: Iterable[Listener]) -> list[tuple[object, ...]]:
     """Of listeners, what is settled when their sockets are opened; the rest follows a reload."""
-    return [(one.address, one.tls is None, not one.proxy_networks, not one.redirect, one.mode) for one in listeners]
+    return [
+        (one.address, one.tls is None, not one.proxy_networks, not one.redirect, one.mode, not one.pool)
+        for one in listeners
+    ]
 
 
 def compile_plan(

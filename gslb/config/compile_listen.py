@@ -17,6 +17,7 @@ def compile_listeners(sections: Iterable[ListenSection]) -> tuple[Listener, ...]
             proxy_networks=one.proxy_protocol,
             redirect=one.redirect_to_https,
             mode=int(one.mode, 8),
+            pool=one.tcp or "",
         )
         for one in sections
     )

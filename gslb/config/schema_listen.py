@@ -12,6 +12,7 @@ from gslb.config.values import (
     FilePath,
     Hint,
     HostName,
+    Name,
     Section,
     listen_address,
     network,
@@ -120,6 +121,9 @@ class ListenSection(Section):
         False, validate_default=True, description="redirect every request to HTTPS: on the same host, or to this URL; "
         "hosts that are not configured get 421",
     )
+    tcp: Name | None = Field(
+        None, description="TCP: pass connections on as they are to this pool (a region's listeners only)"
+    )
     mode: Mode = Field("660", description="permissions of a Unix socket")
 
     @model_validator(mode="before")
@@ -132,6 +136,8 @@ class ListenSection(Section):
     def _fits(self) -> ListenSection:
         if self.tls is not None and self.redirect_to_https:
             raise refusal("a listener with TLS can't redirect to HTTPS", "remove redirect_to_https, or tls")
+        if self.tcp is not None and (self.tls is not None or self.redirect_to_https):
+            raise refusal("TCP passes connections on as they are", "remove tls and redirect_to_https, or tcp")
         return self
 
 

@@ -23,24 +23,28 @@ ACCEPTS_MAX = 64  # at one wake-up
 _SEEN_MAX = V2_HEAD_BYTES + V2_BODY_BYTES_MAX
 
 Serve = Callable[[bytes, str], asyncio.Protocol]
+Take = Callable[[socket.socket, str], None]
 
 
 class Acceptor:
     """The connections of one listening socket that are not served yet."""
 
     def __init__(
-        self, sock: socket.socket, serve: Serve, *, scheme: bytes, context: ssl.SSLContext | None, head_s: float
-    ) -> None:
+        self, sock: socket.socket, serve: Serve | None, *, scheme: bytes, context: ssl.SSLContext | None, head_s: float,
+        take: Take | None = None,
+    ) -> None:  # fmt: skip
         """Starts at once, inside a running loop.
 
         Args:
             sock: listens, does not block.
-            serve: makes a protocol of the scheme and the client's address.
+            serve: makes a protocol of the scheme and the client's address …
+            take: … or this takes the bare socket and the client's address.
             scheme: what clients speak.
             context: TLS, after the header.
             head_s: for a whole header, and again for a handshake.
         """
         self._sock, self._serve, self._scheme, self._context, self._head_s = sock, serve, scheme, context, head_s
+        self._take = take
         self._networks = parse_networks(())
         self._loop = asyncio.get_running_loop()
         self._pending: set[_Pending] = set()
@@ -93,6 +97,10 @@ class Acceptor:
         self._pending.discard(pending)
         if ends is not None and self._open:
             source = ends.source or _peer_of(pending.sock)  # a proxy's own check speaks for itself
+            if self._take is not None:
+                self._take(pending.sock, source)
+                self._settle()
+                return
             task = self._loop.create_task(self._hand_on(pending.sock, source))
             self._tasks.add(task)
             task.add_done_callback(self._handed)
@@ -106,10 +114,11 @@ class Acceptor:
 
     async def _hand_on(self, sock: socket.socket, source: str) -> None:
         """A Task, but one a connection: with TLS it lasts as long as the handshake."""
-        context = self._context
+        context, serve = self._context, self._serve
+        assert serve is not None
         try:
             await self._loop.connect_accepted_socket(
-                lambda: self._serve(self._scheme, source),
+                lambda: serve(self._scheme, source),
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else self._head_s,

@@ -43,6 +43,7 @@ class Listener:
         proxy_networks: connections begin with a PROXY protocol header, and only peers in these may connect; () is none.
         redirect: every request is redirected to HTTPS: "https" on the same host, or to this base URL; "" is not.
         mode: the permissions of a Unix socket.
+        pool: connections are passed on as they are to this pool's servers; "" speaks HTTP.
     """
 
     address: str
@@ -50,6 +51,7 @@ class Listener:
     proxy_networks: tuple[str, ...] = ()
     redirect: str = ""
     mode: int = 0o660
+    pool: str = ""
 
     @property
     def scheme(self) -> bytes:

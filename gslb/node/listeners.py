@@ -19,6 +19,7 @@ from gslb.http.accepting import Acceptor, Serve
 from gslb.http.secure import SecureDoor, hosts_of
 from gslb.model import Listener, Plan
 from gslb.node.context import NodeContext
+from gslb.tcp.forwarder import Forwarder
 from gslb.tls.material import Keys
 
 SHUTDOWN_S = 2.0  # for the other side's close_notify
@@ -42,7 +43,9 @@ class Listeners:
         self._doors: dict[str, SecureDoor] = {}
         self._servers: list[_Closes] = []
 
-    async def open(self, plan: Plan, serve: Serve, count: Callable[[int], None], head_s: float) -> None:
+    async def open(
+        self, plan: Plan, serve: Serve, count: Callable[[int], None], head_s: float, forwarder: Forwarder | None = None
+    ) -> None:
         """Starts reading from the sockets.
 
         Args:
@@ -50,6 +53,7 @@ class Listeners:
             serve: makes the protocol of a connection from its scheme and, if a PROXY header told it, its address.
             count: counts the answers of redirects to HTTPS by their status.
             head_s: for a TLS handshake, and for a PROXY header.
+            forwarder: passes on the connections of TCP listeners.
         """
         sockets = self._context.sockets.of_worker("http", self._index)
         for listener in self._context.listeners if sockets else ():
@@ -58,6 +62,9 @@ class Listeners:
         self.swap(plan)
         for listener, sock in zip(self._context.listeners, sockets, strict=True):
             door = self._doors.get(listener.address)
+            if listener.pool and forwarder is not None:
+                self._servers.append(forwarder.open(sock, listener, head_s))
+                continue
             await self._open(listener, sock, serve if door is None else door.protocol, head_s)
 
     async def _open(self, listener: Listener, sock: socket.socket, serve: Serve, head_s: float) -> None:

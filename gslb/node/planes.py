@@ -27,6 +27,7 @@ from gslb.model import GeoSource, Plan, World
 from gslb.node.board import Row
 from gslb.node.context import NodeContext
 from gslb.node.listeners import Listeners
+from gslb.tcp.forwarder import Forwarder
 from gslb.telemetry import Counters
 from gslb.tls.material import Keys
 
@@ -209,7 +210,9 @@ class RegionPlane:
         self.report: Report = unheard
         self.ask: AskControl = nobody_there
         self.share: ShareSessions = nobody_listens
+        self._plan: Plan | None = None
         self._proxy: Proxy | None = None
+        self._forwarder: Forwarder | None = None
         self._listeners = Listeners(context, index)
         self._keys = Keys()
 
@@ -230,9 +233,13 @@ class RegionPlane:
             proxy.certify(self._keys)
             proxy.swap(world)
             head_s = proxy.balancer.timeouts.head_s
-            await self._listeners.open(world.plan, proxy.protocol, proxy.count_refused, head_s)
+            forwarder = self._forwarder = Forwarder(lambda: proxy.pools)
+            await self._listeners.open(world.plan, proxy.protocol, proxy.count_refused, head_s, forwarder)
         else:
             self._proxy.swap(world)
+        if world.plan is not self._plan and self._forwarder is not None:
+            self._plan = world.plan
+            self._forwarder.swap(world.plan, Counters(self._row.cells, world.plan.counters))
             self._listeners.swap(world.plan)
 
     def certify(self, keys: Keys) -> None:
@@ -273,11 +280,14 @@ class RegionPlane:
     @property
     def active(self) -> int:
         """See Plane."""
-        return self._listeners.active + (self._proxy.active if self._proxy is not None else 0)
+        forwarded = self._forwarder.active if self._forwarder is not None else 0
+        return self._listeners.active + forwarded + (self._proxy.active if self._proxy is not None else 0)
 
     def close(self) -> None:
         """See Plane."""
         self._listeners.close()
+        if self._forwarder is not None:
+            self._forwarder.close()
         if self._proxy is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closing under it
                 self._proxy.close()
