@@ -15,9 +15,11 @@ from gslb.config.schema import (
     StickySection,
     TimeoutsSection,
 )
+from gslb.config.schema_discovery import DiscoverSection
 from gslb.model import (
     Balancer,
     Connections,
+    Discovery,
     HealthCheck,
     Pool,
     Queue,
@@ -68,6 +70,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
         queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
+        discovery=_discovery(pool.discover),
         connections=Connections(pool.connections.idle, pool.connections.warm, pool.connections.lifetime),
         scaling=None if pool.scaling is None else pool.scaling.rule(),
         zone=zone,
@@ -76,6 +79,20 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         sticky=_sticky(name, pool.sticky),
         tls=compile_server_tls(pool.tls),
         proxy_protocol=pool.proxy_protocol or "",
+    )
+
+
+def _discovery(section: DiscoverSection | None) -> Discovery | None:
+    if section is None:
+        return None
+    resolvers = [one.rpartition(":") for one in section.resolvers]
+    return Discovery(
+        name=section.name,
+        kind=section.type,
+        port=section.port or 0,
+        resolvers=tuple((host.strip("[]"), int(port)) for host, _, port in resolvers),
+        least_s=section.min_interval,
+        most_s=section.max_interval,
     )
 
 

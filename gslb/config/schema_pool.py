@@ -8,18 +8,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import Ge, Le, MaxLen
 from pydantic import AfterValidator, Field, PlainValidator, Strict, model_validator
 
 from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.keys import parse_key
 from gslb.balancing.request import TOKEN
 from gslb.config import plugins
+from gslb.config.plugins import refused
+from gslb.config.schema_discovery import DiscoverSection
 from gslb.config.schema_guarding import BreakerSection, OutliersSection, SlowStartSection
 from gslb.config.schema_limits import LIMITS_MAX
 from gslb.config.schema_listen import ServerTlsSection
 from gslb.config.schema_scaling import ScalingSection
-from gslb.config.values import PORT_MAX, Hint, LongTime, Name, Section, ServerHost, ServerId, ShortTime, Within, refusal
+from gslb.config.values import (
+    PORT_MAX,
+    Hint,
+    LongTime,
+    Name,
+    Section,
+    ServerHost,
+    ServerId,
+    ShortTime,
+    Within,
+    refusal,
+)
 from gslb.health.check import CHECKS
 from gslb.units import Duration, Share, Span, parse_duration
 
@@ -207,7 +220,10 @@ class ConnectionsSection(Section):
 class PoolSection(Section):
     """Servers that can stand in for each other."""
 
-    servers: Annotated[tuple[ServerSection, ...], MinLen(1), MaxLen(SERVERS_MAX)] = Field(description="the backends")
+    servers: Annotated[tuple[ServerSection, ...], MaxLen(SERVERS_MAX)] = Field(
+        (), description="the backends; without any, `discover` gives them"
+    )
+    discover: DiscoverSection | None = Field(None, description="servers that a name in the DNS gives, beside `servers`")
     algorithm: Annotated[Any, PlainValidator(_algorithm), Hint("algorithm")] = Field(
         "round_robin", validate_default=True, description="how a server is picked: a name or `{name: {options}}`"
     )
@@ -248,3 +264,12 @@ class PoolSection(Section):
     scaling: ScalingSection | None = Field(
         None, description="when servers come and go by themselves; without it none does"
     )
+
+    @model_validator(mode="after")
+    def _has_servers(self) -> PoolSection:
+        if not self.servers and self.discover is None:
+            remedy = "write at least one, as servers: [{host: 10.0.0.1, port: 8080}], or discover"
+            if "servers" in self.model_fields_set:
+                raise refused(("servers",), refusal("is empty", remedy))
+            raise refusal("this pool has no servers", remedy)
+        return self

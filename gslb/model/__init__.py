@@ -10,6 +10,7 @@ from __future__ import annotations
 from gslb.model.balancing import (
     Balancer,
     Connections,
+    Discovery,
     HealthCheck,
     Pool,
     Queue,
@@ -56,6 +57,7 @@ __all__ = [
     "Condition",
     "Connections",
     "Decision",
+    "Discovery",
     "Gate",
     "GeoSource",
     "HeadEdits",

@@ -109,6 +109,21 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
+class Discovery:
+    """Servers by DNS: records of `kind` ("A", "AAAA" or "SRV") of `name`; `port` of the first two.
+
+    `resolvers`: (address, port), () is what the system asks. Asked again after the TTL, within `least_s` and `most_s`.
+    """
+
+    name: str
+    kind: str = "A"
+    port: int = 0
+    resolvers: tuple[tuple[str, int], ...] = ()
+    least_s: float = 5.0
+    most_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Connections:
     """Kept-alive connections of each worker to one server: most idle ones, ones kept ready, how old one may get."""
 
@@ -143,6 +158,7 @@ class Pool:
     zone: str = ""  # the balancer's own, where it prefers servers of it
     connections: Connections = Connections()
     scaling: ScalingRule | None = None
+    discovery: Discovery | None = None
     zone_share: float = 1.0  # of the zone's servers that must be available for the others to be left alone
 
     @property

@@ -29,6 +29,7 @@ from gslb.node import tables
 from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
+from gslb.node.discovering import Discovering
 from gslb.node.guarding import Guarding
 from gslb.node.leasing import Leasing
 from gslb.node.messages import Asks, Outcomes, Sessions
@@ -67,6 +68,7 @@ class Control:
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
         self.scaling = Scaling(context, self.registering) if self.registering is not None else None
+        self.discovering = Discovering(context, self._discovered) if self.registering is not None else None
         heard = self.registering.traffic.heard if self.registering is not None else None
         self.spread = Spread(heard, self._reported, self._worker_lost, self._asked, self._learned)
         self.sessions = SessionSpread(self.spread.tell, lambda: self.spread.slots)
@@ -93,6 +95,9 @@ class Control:
         """Starts everything; the workers serve after the first round of probes, or without it."""
         if self.registering is not None:
             await self.registering.start()
+        if self.discovering is not None:
+            self.planning.take_found(self.discovering.found)
+            self.discovering.configure(self.planning.plan)
         self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
         self.guarding.configure(self.planning.plan, time.monotonic())
@@ -150,6 +155,8 @@ class Control:
         await self.runner.stop()
         await self.leasing.stop()
         await self.sessions.stop()
+        if self.discovering is not None:
+            self.discovering.stop()
         for admin in self._admin:
             await admin.cleanup()
         if self.sync is not None:
@@ -289,11 +296,20 @@ class Control:
         self.sessions.configure(plan, next(iter(self.planning.config.state.redis), ""))
         if self.scaling is not None:
             self.scaling.configure(plan)
+        if self.discovering is not None:
+            self.discovering.configure(plan)
         self.runner.set_targets(self.side.targets())
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)
         self._judge(first=False)
         self._build_tables()
+
+    def _discovered(self) -> None:
+        """The DNS gives other servers than before."""
+        assert self.discovering is not None
+        self.planning.take_found(self.discovering.found)
+        if self.spread.number:  # else the first Plan is still to be spread, and it has them
+            self._take_plan()
 
     def _certify(self) -> None:
         """Reads the certificates that the Plan names."""

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import pickle
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from gslb.balancing.discovery import joined
 from gslb.balancing.merging import Rows, merge
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
@@ -21,7 +22,7 @@ from gslb.config.schema import Config
 from gslb.config.source import KeyChecks
 from gslb.errors import ConfigError, GeoError, Problem, UnknownName
 from gslb.geo.database import Database
-from gslb.model import GeoSource, Plan, Pool
+from gslb.model import GeoSource, Plan, Pool, Server
 from gslb.node.board import PLAN_GENERATION
 from gslb.node.context import NodeContext
 from gslb.telemetry import SeriesTable
@@ -43,7 +44,9 @@ class Planning:
         self.cookie_secret = context.cookie_secret
         self._made_up = b""  # a session secret of this node's own
         self.rows: Rows = {}  # what was said of servers at run time
-        self.declared: Mapping[str, Pool] = {}  # the pools as the files have them
+        self.found: Mapping[str, Sequence[Server]] = {}  # servers by DNS, by pool
+        self._of_files: Mapping[str, Pool] = {}  # the pools as the files have them …
+        self.declared: Mapping[str, Pool] = {}  # … and with the servers by DNS
         if restarts:
             self._resume()
         self.database: Database | None = None
@@ -75,16 +78,26 @@ class Planning:
     def _with_rows(self, plan: Plan) -> Plan:
         """A Plan of the files, with what was said of servers at run time, and its series' places."""
         if plan.balancer is not None:
-            self.declared = plan.balancer.pools
+            self._of_files = plan.balancer.pools
+            self.declared = joined(self._of_files, self.found)
             plan = replace(plan, balancer=replace(plan.balancer, pools=merge(self.declared, self.rows.values())))
         return replace(plan, counters=self.series.assign(plan))
 
     def take_rows(self, rows: Rows) -> Plan:
         """The next Plan: what was said of servers at run time is this now. Region nodes only."""
-        assert self.plan.balancer is not None
         self.rows = rows
+        return self._again()
+
+    def take_found(self, found: Mapping[str, Sequence[Server]]) -> Plan:
+        """The next Plan: the DNS gives these servers now. Region nodes only."""
+        self.found = found
+        return self._again()
+
+    def _again(self) -> Plan:
+        """The next Plan of the same files."""
+        assert self.plan.balancer is not None
         generation = self._header[PLAN_GENERATION] + 1
-        balancer = replace(self.plan.balancer, pools=self.declared)
+        balancer = replace(self.plan.balancer, pools=self._of_files)
         self.plan = self._with_rows(replace(self.plan, generation=generation, balancer=balancer))
         self._header[PLAN_GENERATION] = generation
         self._keep()

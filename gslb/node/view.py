@@ -61,6 +61,7 @@ class View:
             },
             "servers": described.get("servers", {}),
             **({"registry": control.registering.describe()} if control.registering is not None else {}),
+            **({"discovery": control.discovering.describe()} if control.discovering is not None else {}),
             "breakers": guarded["breakers"],
             "panic": guarded["panic"],
             "limits": control.leasing.describe(),
@@ -148,6 +149,10 @@ class View:
         gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
         if control.registering is not None:
             self._gauge_registry(control.registering)
+        if control.discovering is not None:
+            for pool, one in control.discovering.describe().items():
+                gauges.set("gslb_discovery_ok", not one["problem"], pool=pool)
+                gauges.set("gslb_discovery_servers", len(one["servers"]), pool=pool)
         if control.scaling is not None:
             for (pool, action, result), count in control.scaling.counts.items():
                 gauges.set("gslb_scaling_events_total", count, pool=pool, action=action, result=result)

@@ -106,6 +106,15 @@ class StateDirectory:
         """What was last saved; None if there is none."""
         return self._load("scaling")
 
+    # ------------------------------------------------------------ discovered servers
+    def save_discovered(self, state: Mapping[str, Any]) -> None:
+        """Keeps which servers the DNS gave. Raises StateError; then the old one is still there."""
+        self._save("discovered", state)
+
+    def load_discovered(self) -> dict[str, Any] | None:
+        """What was last saved; None if there is none."""
+        return self._load("discovered")
+
     # ------------------------------------------------------------ session secret
     def session_secret(self) -> bytes:
         """What signs session cookies where no `secrets.cookie` is given: made up once, so that a restart keeps them."""
