@@ -210,7 +210,7 @@ def _server_words(command: F) -> F:
     """What may be said of a server."""
     options = (
         click.option("--weight", type=int, help="Its share relative to the others; 0 takes no new requests."),
-        click.option("--max-connections", type=int, help="Requests it serves at once, per worker; 0 is no limit."),
+        click.option("--max-connections", type=int, help="Requests at once, on the whole node; 0 is no limit."),
         click.option("--health-check-url", metavar="URL", help="Its own check: /path, or http://host:port/path."),
         click.option("--timeout-ms", type=int, help="A check without a whole answer by then has failed."),
         click.option("--protocol", type=click.Choice(["http", "https", "tcp"]), help="tcp: checked by a connection."),

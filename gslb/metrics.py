@@ -28,9 +28,22 @@ def _pools(plan: Plan) -> Iterable[Labels]:
 
 
 def _bounded_servers(plan: Plan) -> Iterable[Labels]:
-    """Servers with max_connections: workers count them together."""
+    """Servers with max_connections, and of pools that bound loads: workers count them together."""
     pools = plan.balancer.pools.values() if plan.balancer is not None else ()
-    return ((pool.name, server.id) for pool in pools for server in pool.servers if server.max_connections)
+    return (
+        (pool.name, server.id) for pool in pools for server in pool.servers
+        if server.max_connections or pool.bounds_loads
+    )  # fmt: skip
+
+
+def _bounded_pools(plan: Plan) -> Iterable[Labels]:
+    pools = plan.balancer.pools.values() if plan.balancer is not None else ()
+    return ((pool.name,) for pool in pools if pool.bounds_loads)
+
+
+def _queued_pools(plan: Plan) -> Iterable[Labels]:
+    pools = plan.balancer.pools.values() if plan.balancer is not None else ()
+    return ((pool.name,) for pool in pools if pool.queue is not None)
 
 
 def _tcp_pools(plan: Plan) -> Iterable[Labels]:
@@ -150,8 +163,12 @@ _ALL = (
            ("result",), MIRRORED, _region),
     Metric("gslb_http_queued_total", "counter", "Requests that waited for a place at a server.",
            ("pool", "result"), ("served", "timeout", "full"), _pools),
-    Metric("gslb_server_places_taken", "gauge", "Requests running on servers with max_connections.",
+    Metric("gslb_server_places_taken", "gauge", "Requests running on servers with max_connections or bounded loads.",
            ("pool", "server"), each=_bounded_servers),
+    Metric("gslb_pool_places_taken", "gauge", "Requests running on the usable servers of a pool that bounds loads.",
+           ("pool",), each=_bounded_pools),
+    Metric("gslb_http_queue_waiting", "gauge", "Requests that wait for a place at a server.",
+           ("pool",), each=_queued_pools),
     Metric("gslb_http_connections_total", "counter", "Client connections accepted.", each=_region),
     Metric("gslb_http_upstream_connections_total", "counter", "Connections opened to servers.",
            ("pool",), each=_pools),

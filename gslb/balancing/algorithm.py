@@ -10,6 +10,7 @@ from collections.abc import Container
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from gslb.balancing.loads import LoadReport
+from gslb.balancing.places import Places
 from gslb.model import Server
 from gslb.registry import Registry
 
@@ -80,6 +81,14 @@ class Placing(Protocol):
 
     def place(self, servers: tuple[Server, ...]) -> None:
         """All servers of the pool with a weight, in the order of the configuration; `update` follows at once."""
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A Picker that goes by what all workers of the node have running, where loads are bounded."""
+
+    def count_in(self, places: Places) -> None:
+        """Where that is counted."""
 
 
 class Algorithm(Protocol):

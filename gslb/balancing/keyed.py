@@ -7,7 +7,8 @@ leads; only they use this module.
 
 Bounded loads: a server has room while its requests < c · (all requests + 1) · weight / Σ weight (Mirrokni, Thorup,
 Zadimoghaddam: Consistent Hashing with Bounded Loads, SODA 2018). Requests and weights are those of the usable servers,
-in this worker. With fewer requests than servers that is one a server: a key that comes twice at once goes to two.
+the requests in all workers of the node where `places` counts for them (then at most workers - 1 more run, see there).
+With fewer requests than servers that is one a server: a key that comes twice at once goes to two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 
 from gslb.balancing.algorithm import PICK_TRIES_MAX
+from gslb.balancing.places import ALL, Places
 from gslb.model import Server
 
 BALANCE_FACTOR_MAX = 1000.0
@@ -55,11 +57,13 @@ class KeyedPicker(ABC):
         "_turn",
         "_usable",
         "_usable_ids",
+        "places",
     )
 
     def __init__(self, servers: tuple[Server, ...], balance_factor: float = 0.0) -> None:
         """`balance_factor` is the c of the bounded loads; 0 is no bound."""
         self._factor = balance_factor
+        self.places: Places | None = None  # counts for the other workers, too
         self._active: dict[str, int] = {}  # counted only where loads are bounded
         self._inflight = 0  # requests on the usable servers
         self._turn = 0
@@ -129,7 +133,7 @@ class KeyedPicker(ABC):
                 break
             if self._has_room(server):
                 return server
-            load = self._active[server.id] / server.weight
+            load = self._running(server.id) / server.weight
             if load < least:
                 least, found = load, server
         return found
@@ -149,8 +153,12 @@ class KeyedPicker(ABC):
 
     def _has_room(self, server: Server) -> bool:
         """Whether one more request keeps to the bound. An idle server always has room."""
-        active = self._active.get(server.id, 0)
-        return active * self._cumulative[-1] < self._factor * (self._inflight + 1) * server.weight
+        inflight = self._inflight + (self.places.elsewhere(ALL) if self.places is not None else 0)
+        return self._running(server.id) * self._cumulative[-1] < self._factor * (inflight + 1) * server.weight
+
+    def _running(self, server_id: str) -> int:
+        own = self._active.get(server_id, 0)
+        return own + self.places.elsewhere(server_id) if self.places is not None else own
 
     # ------------------------------------------------------------ what is going on
     def started(self, server: Server) -> None:
@@ -173,6 +181,20 @@ class KeyedPicker(ABC):
             del self._active[server_id]
         if server_id in self._usable_ids:
             self._inflight += change
+        self._tell(server_id)
+
+    def _tell(self, server_id: str) -> None:
+        """Lets the other workers see what runs."""
+        if self.places is not None:
+            self.places.put(server_id, self._active.get(server_id, 0))
+            self.places.put(ALL, self._inflight)
+
+    def count_in(self, places: Places) -> None:
+        """Counts there from now on; what is running is put there, whatever a dead worker has left."""
+        if self._factor:
+            self.places = places
+            for server in self._places:
+                self._tell(server.id)
 
     def place(self, servers: tuple[Server, ...]) -> None:
         """See Placing."""

@@ -1,12 +1,15 @@
-"""Places at servers with max_connections, counted over a node's workers in shared memory. Core.
+"""What a node's workers have running, server by server, counted in shared memory. Core.
 
-Each worker writes what it has running on such a server into a cell of its own and reads the others'. Workers that look
-at the same moment may each take the last place: at most max_connections + workers - 1 run.
+For servers with max_connections and for pools whose algorithm bounds loads: each worker writes what it has running on a
+server, and on all of them (`ALL`), into cells of its own and reads the others'. Workers that look at the same moment
+may each take the last place: at most workers - 1 more than the bound run.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableSequence, Sequence
+
+ALL = ""  # in place of a server's id
 
 Cells = MutableSequence[int] | memoryview
 
@@ -30,7 +33,15 @@ class Places:
         if index is not None:
             self._cells[index] = active
 
+    def set(self, cell: int, value: int) -> None:
+        """Writes a cell of this worker's that is no server's."""
+        self._cells[cell] = value
+
+    def sum_elsewhere(self, cell: int) -> int:
+        """What the other workers have in it."""
+        return sum(cells[cell] for cells in self._others)
+
     def elsewhere(self, server_id: str) -> int:
         """What the other workers have running there."""
         index = self._index.get(server_id)
-        return sum(cells[index] for cells in self._others) if index is not None else 0
+        return self.sum_elsewhere(index) if index is not None else 0

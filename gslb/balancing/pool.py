@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from gslb.balancing.algorithm import PICK_TRIES_MAX, Listener, Observer, Picker, Placing
+from gslb.balancing.algorithm import PICK_TRIES_MAX, Listener, Observer, Picker, Placing, Sharing
 from gslb.balancing.eligible import Eligible, eligible, of_pool
 from gslb.balancing.loads import LoadReport
 from gslb.balancing.places import Places
@@ -122,6 +122,8 @@ class PoolState:
         if isinstance(self._picker, Placing):
             self._picker.place(tuple(server for server in pool.servers if server.weight > 0))
         self._picker.update(usable)
+        if changed and self.places is not None and isinstance(self._picker, Sharing):
+            self._picker.count_in(self.places)
         if changed:
             for server in pool.servers:
                 for _ in range(self._active.get(server.id, 0)):
@@ -209,6 +211,8 @@ class PoolState:
         self.places = places
         for server in self.pool.servers:
             self._put(server)
+        if isinstance(self._picker, Sharing):
+            self._picker.count_in(places)
 
     def _put(self, server: Server) -> None:
         if server.max_connections and self.places is not None:

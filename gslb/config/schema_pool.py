@@ -197,7 +197,7 @@ class RetriesSection(Section):
 class QueueSection(Section):
     """Where requests wait while all servers are at their `max_connections`."""
 
-    size: Annotated[int, Ge(1), Le(100_000)] = Field(1_000, description="the most that wait, of each worker")
+    size: Annotated[int, Ge(1), Le(100_000)] = Field(1_000, description="the most that wait, on the whole node")
     timeout: ShortTime = Field(5.0, description="one that has no server by then is answered 503")
 
 

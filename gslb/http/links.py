@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from gslb.balancing.exchange import Budget
 from gslb.balancing.keys import Key, parse_key
 from gslb.balancing.loads import LoadReport
-from gslb.balancing.places import Places
+from gslb.balancing.places import ALL, Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.sticky import CookieSticking, KeySticking
 from gslb.balancing.tallies import Said, new_tallies
@@ -112,8 +112,10 @@ class PoolLinks:
         self, pool: Pool, status: Status, links: dict[str, Link], counters: Counters, plan: Plan, now: float
     ) -> None:
         """Takes a new Plan's pool."""
-        bounded = [server.id for server in pool.servers if server.max_connections]
+        bounded = [server.id for server in pool.servers if server.max_connections or pool.bounds_loads]
         cells = {one: counters.own("gslb_server_places_taken", pool=pool.name, server=one) for one in bounded}
+        if pool.bounds_loads:
+            cells[ALL] = counters.own("gslb_pool_places_taken", pool=pool.name)
         self.places.update({one: cell for one, cell in cells.items() if cell is not None})
         self.state.update(pool, status.servers, status.breakers, now)
         self.state.count_in(self.places)
@@ -127,8 +129,10 @@ class PoolLinks:
         if pool.queue is None and not self.queue:  # those that wait are still served
             self.queue, self.pick, self.ended = None, self.state.pick, self.state.ended
         elif pool.queue is not None and self.queue is None:
-            self.queue = Waiting(self)
+            self.queue = Waiting(self, self.places)
             self.pick, self.ended = self.queue.pick, self.queue.ended  # instead of a test for every request
+        if self.queue is not None:
+            self.queue.count_in(counters)
         self._stick(pool, plan)
         self.report = self.state.report
         text = getattr(pool.algorithm, "key", None)

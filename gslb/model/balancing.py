@@ -167,6 +167,11 @@ class Pool:
         return bool(getattr(self.algorithm, "reports", False)) or (self.scaling is not None and self.scaling.by_cpu)
 
     @property
+    def bounds_loads(self) -> bool:
+        """Whether its algorithm goes by how much each server has running (bounded loads)."""
+        return bool(getattr(self.algorithm, "balance_factor", 0.0))
+
+    @property
     def guarded(self) -> bool:
         """Whether the outcome of its requests decides anything."""
         return self.breaker is not None or self.outliers is not None

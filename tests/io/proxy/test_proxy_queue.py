@@ -182,6 +182,25 @@ async def test_a_place_that_another_worker_frees_is_seen(start, backend):
     assert parsed(await asked).status == 200
 
 
+async def test_who_waits_at_another_worker_counts(start, backend):
+    held, server, running = await queued_at(start, backend)
+    pool = running.proxy.pools["web"]
+    other = array("q", bytes(8 * len(running.counters.cells)))
+    pool.places._others = (other,)
+    cell = running.counters.index("gslb_http_queue_waiting", pool="web")
+    (first,) = await ask(running, held, server, 1)
+    other[cell] = pool.state.pool.queue.size
+    refused = parsed(await talk(running.port, GET % 1))
+    assert (refused.status, refused.getheader("X-Gslb-Error")) == (503, "queue_full")
+    other[cell] = pool.state.pool.queue.size - 1
+    second = asyncio.create_task(talk(running.port, GET % 2))
+    await until(lambda: running.counters.cells[cell] == 1)
+    held.word.release()
+    held.word.release()
+    assert [parsed(one).status for one in await asyncio.gather(first, second)] == [200, 200]
+    await until(lambda: running.counters.cells[cell] == 0)
+
+
 async def test_with_no_server_up_nobody_waits(start, backend):
     held, server, running = await queued_at(start, backend)
     running.proxy.swap(World(running.plan, Status(servers={"web/web-1": State.DOWN})))

@@ -3,8 +3,9 @@ from array import array
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gslb.balancing.algorithms.consistent_hash import ConsistentHash
 from gslb.balancing.algorithms.round_robin import RoundRobin
-from gslb.balancing.places import Places
+from gslb.balancing.places import ALL, Places
 from gslb.balancing.pool import PoolState
 from gslb.model import Pool, Server
 
@@ -82,3 +83,62 @@ def test_those_that_look_at_one_moment_overshoot_by_the_other_workers_at_most(be
             if server is not None:
                 pool.started(server)
     assert MOST <= sum(pool.active("a") for pool in pools) <= MOST + WORKERS - 1
+
+
+# ---------------------------------------------------------------- bounded loads
+FACTOR = 1.25
+EQUALS = tuple(Server(name, "127.0.0.1", port) for port, name in enumerate("abcd", 1))
+
+
+def bounded():
+    """Pools of a node's workers whose algorithm bounds loads, over one board."""
+    rows = [array("q", bytes(8 * 8)) for _ in range(WORKERS)]
+    pools = []
+    for row in rows:
+        pool = PoolState(Pool("web", EQUALS, ConsistentHash(balance_factor=FACTOR)), {})
+        places = Places(row, [one for one in rows if one is not row])
+        places.update({"a": 0, "b": 1, "c": 2, "d": 3, ALL: 4})
+        pool.count_in(places)
+        pools.append(pool)
+    return pools, rows
+
+
+MOVES = st.tuples(st.integers(0, WORKERS - 1), st.booleans(), st.sampled_from([b"hot", b"x", b"y"]))
+
+
+@given(st.lists(MOVES, max_size=150))
+def test_loads_are_bounded_over_all_workers(moves):
+    pools, rows = bounded()
+    running: list = [[] for _ in pools]
+    for worker, ends, key in moves:
+        pool = pools[worker]
+        if ends and running[worker]:
+            pool.ended(running[worker].pop())
+            continue
+        before = {name: sum(row[cell] for row in rows) for cell, name in enumerate("abcd")}
+        total = sum(before.values())
+        server = pool.pick(key, 0.0)
+        assert before[server.id] < FACTOR * (total + 1) / len(EQUALS)  # it had room, by everybody's count
+        pool.started(server)
+        running[worker].append(server)
+    for cell, name in enumerate("abcd"):
+        assert sum(row[cell] for row in rows) == sum(one.id == name for each in running for one in each)
+    assert sum(row[4] for row in rows) == sum(map(len, running))
+
+
+def test_a_hot_key_does_not_get_its_share_once_a_worker():
+    pools, _ = bounded()
+    first = pools[0].pick(b"hot", 0.0)
+    pools[0].started(first)
+    assert pools[1].pick(b"hot", 0.0).id != first.id  # alone it would have room for one of its own
+
+
+def test_with_another_algorithm_counting_goes_on():
+    pools, rows = bounded()
+    pool = pools[0]
+    server = pool.pick(b"x", 0.0)
+    pool.started(server)
+    pool.update(Pool("web", EQUALS, ConsistentHash(balance_factor=2.0)), {})
+    assert sum(rows[0][:5]) == 2  # the server's and all of them
+    pool.ended(server)
+    assert sum(rows[0][:5]) == 0
