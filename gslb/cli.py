@@ -106,8 +106,14 @@ def edge(
 @node_id_option
 @state_option
 @redis_option
+@click.option("--zone", help="Where this node stands, in place of the file's `zone`: its servers are preferred.")
 def region(
-    name: str, config: Path | None, node_id: str | None, state_directory: Path | None, redis: tuple[str, ...]
+    name: str,
+    config: Path | None,
+    node_id: str | None,
+    state_directory: Path | None,
+    redis: tuple[str, ...],
+    zone: str | None,
 ) -> None:
     """Run a region's balancer. HUP reloads, USR2 restarts in place, TERM drains and stops."""
     with told():
@@ -115,7 +121,9 @@ def region(
 
         directory = config or Path("regions")
         sys.exit(
-            run_node("region", name, directory, node_id=node_id, state_directory=state_directory, redis=redis)
+            run_node(
+                "region", name, directory, node_id=node_id, state_directory=state_directory, redis=redis, zone=zone
+            )
         )
 
 
@@ -214,6 +222,8 @@ def _server_words(command: F) -> F:
         click.option("--health-check-url", metavar="URL", help="Its own check: /path, or http://host:port/path."),
         click.option("--timeout-ms", type=int, help="A check without a whole answer by then has failed."),
         click.option("--protocol", type=click.Choice(["http", "https", "tcp"]), help="tcp: checked by a connection."),
+        click.option("--priority", type=int, help="Those of the least one are used while available; 1 is a backup's."),
+        click.option("--zone", help="Where it stands; nodes of the same zone prefer it."),
         click.option(
             "--status", type=click.Choice(["ACTIVE", "INACTIVE", "MAINTENANCE"]),
             help="INACTIVE: not used; MAINTENANCE: no new requests.",

@@ -63,12 +63,13 @@ def eligible(
 
 def _preferred(pool: Pool, available: tuple[Server, ...]) -> tuple[Server, ...]:
     """Of those available the ones of the least priority number, and of these the own zone's while enough are left."""
-    if any(server.priority for server in available):
-        least = min(server.priority for server in available)
+    least = min((server.priority for server in available), default=0)
+    if any(server.priority != least for server in available):
         available = tuple(server for server in available if server.priority == least)
     if pool.zone:
         near = tuple(server for server in available if server.zone == pool.zone)
-        configured = sum(server.zone == pool.zone and server.weight > 0 for server in pool.servers)
+        alike = [one for one in pool.servers if one.zone == pool.zone and one.weight > 0]
+        configured = sum(one.priority == least for one in alike)  # a backup beside them is none that is missing
         if near and len(near) >= pool.zone_share * configured:
             return near
     return available

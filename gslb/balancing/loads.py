@@ -92,6 +92,12 @@ def parse_report(value: bytes) -> tuple[LoadReport | None, int]:
     return (LoadReport(**found) if found else None), wrong
 
 
+def parse_body(body: bytes) -> tuple[LoadReport | None, int]:
+    """The same for the body of an agent's answer: an object in JSON, or `name=value, …`."""
+    text = body.strip()
+    return parse_report((b"JSON " if text.startswith(b"{") else b"TEXT ") + text)
+
+
 def _text(text: str) -> list[tuple[str, Any]] | None:
     """The entries of `name=value, name=value`; None if it is something else. Envoy also writes `name:value`."""
     entries: list[tuple[str, Any]] = []

@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 from gslb.health.check import CHECKS
 from gslb.model import ACTIVE, INACTIVE, MAINTENANCE, HealthCheck, Pool, Registration, Server
 
-CHANGEABLE = ("weight", "max_connections", "status", "health_check_url", "timeout_ms", "protocol")
+CHANGEABLE = (
+    "weight", "max_connections", "status", "health_check_url", "timeout_ms", "protocol", "priority", "zone"
+)  # fmt: skip
 URL_MAX_CHARACTERS = 1024
 
 Key = tuple[str, str]  # pool and server id
@@ -52,6 +54,8 @@ def _changed(server: Server, row: Registration | None, pool: Pool) -> Server | N
         server,
         weight=server.weight if row.weight is None else row.weight,
         max_connections=server.max_connections if row.max_connections is None else row.max_connections,
+        priority=server.priority if row.priority is None else row.priority,
+        zone=server.zone if row.zone is None else row.zone,
         draining=row.status == MAINTENANCE,
         health=own_check(row, pool.health),
         protocol=row.protocol if row.protocol in ("http", "https") else "",
@@ -182,4 +186,6 @@ def _words(server: Server, health: HealthCheck | None) -> dict[str, Any]:
         "health_check_url": getattr(health.check, "path", None) if health is not None else None,
         "timeout_ms": round(health.timeout_s * 1000) if health is not None else None,
         "protocol": "http",
+        "priority": server.priority,
+        "zone": server.zone or None,
     }

@@ -17,6 +17,7 @@ from gslb.config.schema import (
 )
 from gslb.config.schema_discovery import DiscoverSection
 from gslb.model import (
+    Agent,
     Balancer,
     Connections,
     Discovery,
@@ -70,6 +71,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
         queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
+        agent=None if (one := pool.agent) is None else Agent(one.port, one.path, one.interval, one.timeout),
         discovery=_discovery(pool.discover),
         connections=Connections(pool.connections.idle, pool.connections.warm, pool.connections.lifetime),
         scaling=None if pool.scaling is None else pool.scaling.rule(),

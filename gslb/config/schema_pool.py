@@ -194,6 +194,14 @@ class RetriesSection(Section):
     backoff: BackoffSection = Field(BackoffSection(), description="the pause before another try")
 
 
+def _agent_path(text: str) -> str:
+    try:
+        CHECKS.get("http")(path=text)
+    except ValueError as error:
+        raise refusal(str(error), "write it as /load") from None
+    return text
+
+
 class QueueSection(Section):
     """Where requests wait while all servers are at their `max_connections`."""
 
@@ -215,6 +223,15 @@ class ConnectionsSection(Section):
         if self.warm > self.idle:
             raise refusal(f"warm {self.warm} is more than idle {self.idle}", "write warm ≤ idle")
         return self
+
+
+class AgentSection(Section):
+    """A program beside each server that says how busy it is: by HTTP, with a body as in docs/algorithms.md."""
+
+    port: Annotated[int, Ge(1), Le(PORT_MAX)] = Field(description="its port, at each server's host")
+    path: Annotated[str, AfterValidator(_agent_path), Hint("path")] = Field("/", description="what is asked for")
+    interval: ShortTime = Field(2.0, description="time between two questions")
+    timeout: ShortTime = Field(1.0, description="without a whole answer by then nothing was said")
 
 
 class PoolSection(Section):
@@ -261,6 +278,9 @@ class PoolSection(Section):
     )
     sticky: StickySection | None = Field(None, description="sticky sessions")
     connections: ConnectionsSection = Field(ConnectionsSection(), description="kept-alive connections to servers")
+    agent: AgentSection | None = Field(
+        None, description="how servers' load is asked for, for `resource` and for scaling; they may say it unasked, too"
+    )
     scaling: ScalingSection | None = Field(
         None, description="when servers come and go by themselves; without it none does"
     )

@@ -153,6 +153,13 @@ class PoolLinks:
         elif not isinstance(now, KeySticking) or now.sticky != sticky:
             self.sticking = KeySticking(sticky)
 
+    def take_loads(self, loads: Mapping[str, LoadReport], now: float) -> None:
+        """What agents say of servers; of those that are not here any more nothing is kept."""
+        for server_id in loads.keys() & self.links.keys():
+            self.loads[server_id] = loads[server_id], now
+            if self.report is not None:
+                self.report(server_id, loads[server_id], now)
+
     def said(self, now: float) -> dict[str, Said]:
         """What servers said of themselves lately."""
         return {one: (load.cpu, load.memory) for one, (load, at) in self.loads.items() if now - at < LOADS_MAX_S}

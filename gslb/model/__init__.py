@@ -8,6 +8,7 @@ regions and servers are up, drained or forced: small). Both are swapped whole.
 from __future__ import annotations
 
 from gslb.model.balancing import (
+    Agent,
     Balancer,
     Connections,
     Discovery,
@@ -47,6 +48,7 @@ __all__ = [
     "UNIX",
     "Adaptive",
     "Address",
+    "Agent",
     "Balancer",
     "BreakerRule",
     "BreakerState",

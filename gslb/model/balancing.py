@@ -124,6 +124,16 @@ class Discovery:
 
 
 @dataclass(frozen=True, slots=True)
+class Agent:
+    """Where a program beside each server says how busy it is: `path` by HTTP at the server's host and this `port`."""
+
+    port: int
+    path: str = "/"
+    interval_s: float = 2.0
+    timeout_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Connections:
     """Kept-alive connections of each worker to one server: most idle ones, ones kept ready, how old one may get."""
 
@@ -159,6 +169,7 @@ class Pool:
     connections: Connections = Connections()
     scaling: ScalingRule | None = None
     discovery: Discovery | None = None
+    agent: Agent | None = None
     zone_share: float = 1.0  # of the zone's servers that must be available for the others to be left alone
 
     @property

@@ -28,6 +28,8 @@ class Registration:
     status: str | None = None
     created_at: float = 0.0
     updated_at: float = 0.0
+    priority: int | None = None
+    zone: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

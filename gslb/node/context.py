@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from gslb.config.schema import Config
+from gslb.config.schema import Config, RegionFile
 from gslb.model import Listener
 from gslb.node.board import Board
 from gslb.state.directory import StateDirectory
@@ -52,6 +52,7 @@ class Overrides:
 
     redis: tuple[str, ...] = ()
     state_directory: Path | None = None
+    zone: str | None = None  # of a region's node: where it stands
 
     def applied(self, config: Config) -> Config:
         """`config` with these words in place of the files'."""
@@ -60,9 +61,16 @@ class Overrides:
             changes["redis"] = list(self.redis)
         if self.state_directory is not None:
             changes["directory"] = self.state_directory
-        if not changes:
-            return config
-        return config.model_copy(update={"state": config.state.model_copy(update=changes)})
+        if changes:
+            config = config.model_copy(update={"state": config.state.model_copy(update=changes)})
+        if self.zone is not None:
+            moved = {name: self._moved(one) for name, one in config.regions.items()}
+            config = config.model_copy(update={"regions": moved})
+        return config
+
+    def _moved(self, region: RegionFile) -> RegionFile:
+        balancer = region.balancer.model_copy(update={"zone": self.zone})
+        return region.model_copy(update={"balancer": balancer})
 
 
 @dataclass(slots=True)

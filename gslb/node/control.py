@@ -215,6 +215,8 @@ class Control:
             now = time.monotonic()
             self.guarding.tick(self.status.servers, now)
             self._judge(first=False)
+            if isinstance(self.side, RegionSide):
+                self.spread.loads(self.side.agents.take())
             self.spread.settle()
             self.guarding.lease(self.spread.slots, now)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gslb.balancing.leases import Ask, Grant
+from gslb.balancing.loads import LoadReport
 from gslb.balancing.outcomes import Outcome
 from gslb.balancing.tallies import Counted
 from gslb.errors import NodeError
@@ -146,9 +147,17 @@ class Sessions:
     entries: tuple[tuple[bytes, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What agents say of a pool's servers, by server id."""
+
+    pool: str
+    loads: Mapping[str, LoadReport]
+
+
 Message = (
     NewKeys | NewPlan | NewTables | FullStatus | StatusChange | Lease | Grants | Drain
-    | Hello | WantFull | ServerCounts | Outcomes | Asks | Sessions
+    | Loads | Hello | WantFull | ServerCounts | Outcomes | Asks | Sessions
 )  # fmt: skip
 
 

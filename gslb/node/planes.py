@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from gslb.balancing.leases import Ask, Grant
+from gslb.balancing.loads import LoadReport
 from gslb.balancing.tallies import Counted
 from gslb.dns.responder import Responder
 from gslb.dns.server import TcpServer, UdpServer
@@ -79,6 +80,9 @@ class Plane(Protocol):
     def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
         """Where another worker's sessions are."""
 
+    def loads(self, pool: str, loads: Mapping[str, LoadReport]) -> None:
+        """What agents say of servers."""
+
     def drain(self, *, moving: bool) -> None:
         """Takes nothing new. `moving`: another process of this node has taken over."""
 
@@ -142,6 +146,9 @@ class EdgePlane:
 
     def remember(self, pool: str, entries: tuple[tuple[bytes, str], ...]) -> None:
         """See Plane: an edge has no sessions of its own."""
+
+    def loads(self, pool: str, loads: Mapping[str, LoadReport]) -> None:
+        """See Plane: an edge has no servers."""
 
     def _locate(self, plan: Plan) -> None:
         """A Locator for `plan`; the database is opened again only if the file changed."""
@@ -270,6 +277,11 @@ class RegionPlane:
         """See Plane."""
         if self._proxy is not None:
             self._proxy.sharing.remember(pool, entries)
+
+    def loads(self, pool: str, loads: Mapping[str, LoadReport]) -> None:
+        """See Plane."""
+        if self._proxy is not None and pool in self._proxy.pools:
+            self._proxy.pools[pool].take_loads(loads, time.monotonic())
 
     def drain(self, *, moving: bool) -> None:
         """See Plane."""

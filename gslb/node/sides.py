@@ -20,6 +20,7 @@ from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
 from gslb.http.replies import WELL_KNOWN, region_word
 from gslb.model import Balancer, HealthCheck, Plan, Pool, RegionStatus, Server, ServerTls, State, Status
+from gslb.node.agents import Agents
 from gslb.node.context import NodeContext
 from gslb.state.store import Report
 from gslb.tls.contexts import client_contexts
@@ -195,6 +196,7 @@ class RegionSide:
         self._generation = 0
         self._keys = Keys()
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
+        self.agents = Agents()
 
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side. A pool without a health check counts its servers as up."""
@@ -237,6 +239,7 @@ class RegionSide:
                 health = server.health or pool.health
                 if health is not None:
                     self._targets[f"{pool.name}/{server.id}"] = self._target(pool, server, health)
+        self._targets |= self.agents.aim(balancer)
 
     def _target(self, pool: Pool, server: Server, health: HealthCheck) -> Target:
         """What to probe of a server, in the way that requests go to it; an address of its own is asked plainly."""
@@ -254,10 +257,14 @@ class RegionSide:
 
     def changing(self, key: Hashable) -> bool:
         """See Side."""
-        return self._watched[str(key)].tracker.changing
+        watched = self._watched.get(str(key))
+        return watched is not None and watched.tracker.changing
 
     def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
         """See Side."""
+        if isinstance(key, tuple):
+            self.agents.result(key, ok, why, body, now)
+            return
         watched = self._watched.get(str(key))
         if watched is not None:
             watched.tracker.observe(ok, now)
@@ -308,4 +315,6 @@ class RegionSide:
         for key in self._draining:
             if rows[key]["state"] != State.DOWN.value:
                 rows[key] |= {"state": State.DRAINING.value, "why": "in maintenance: no new requests"}
+        for key, said in self.agents.describe(now).items():
+            rows.get(key, {})["agent"] = said
         return {"servers": rows}

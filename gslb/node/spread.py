@@ -10,12 +10,14 @@ import socket
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from gslb.balancing.loads import LoadReport
 from gslb.model import Plan, Status
 from gslb.node.link import Link
 from gslb.node.messages import (
     Asks,
     FullStatus,
     Hello,
+    Loads,
     Message,
     NewKeys,
     NewPlan,
@@ -140,6 +142,12 @@ class Spread:
         self._tables = NewTables(stamp, tables)
         if self._open:
             self._send(self._tables)
+
+    def loads(self, news: Mapping[str, Mapping[str, LoadReport]]) -> None:
+        """What agents say, for all; a worker that can't be told hears the next."""
+        for pool, loads in news.items():
+            for slot in self._links:
+                self.tell(slot, Loads(pool, loads))
 
     def publish(self, status: Status) -> None:
         """A new Status for all; the first one opens the workers' sockets."""

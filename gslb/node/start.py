@@ -41,6 +41,7 @@ def run_node(
     node_id: str | None = None,
     state_directory: Path | None = None,
     redis: Sequence[str] = (),
+    zone: str | None = None,
 ) -> int:
     """Runs a node until a signal ends it; returns its exit code.
 
@@ -48,7 +49,7 @@ def run_node(
     """
     inherited = unpack(os.environ)
     environment = dict(os.environ)
-    overrides = Overrides(tuple(redis), state_directory)
+    overrides = Overrides(tuple(redis), state_directory, zone)
     config = overrides.applied(load(directory, environment=environment, keys=KeyChecks(name)))
     logs.configure(config.log.format, config.log.level, name)
     _check_name(role, name, config)

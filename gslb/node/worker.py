@@ -35,6 +35,7 @@ from gslb.node.messages import (
     Grants,
     Hello,
     Lease,
+    Loads,
     Message,
     NewKeys,
     NewPlan,
@@ -168,20 +169,7 @@ class Worker:
     async def _take(self, message: Message) -> None:
         """Learns one message and, once Plan and Status are known, swaps the World."""
         known = self._known
-        if isinstance(message, NewTables):
-            self.plane.install(message.stamp, message.tables)
-            return
-        if isinstance(message, NewKeys):
-            self.plane.certify(message.keys)
-            return
-        if isinstance(message, Sessions):
-            self.plane.remember(message.pool, message.entries)
-            return
-        if isinstance(message, Grants):
-            self.plane.granted(message.number, message.grants)
-            return
-        if isinstance(message, Lease):
-            self.plane.lease(message.pool, message.server, message.epoch, message.lease)
+        if self._passed_on(message):
             return
         if isinstance(message, NewPlan):
             if known.plan is not None and message.plan.generation < known.plan.generation:
@@ -205,6 +193,24 @@ class Worker:
             gc.collect()
             gc.freeze()
             header[READY] = 1
+
+    def _passed_on(self, message: Message) -> bool:
+        """Whether this was for the plane alone; it has it then."""
+        if isinstance(message, NewTables):
+            self.plane.install(message.stamp, message.tables)
+        elif isinstance(message, NewKeys):
+            self.plane.certify(message.keys)
+        elif isinstance(message, Sessions):
+            self.plane.remember(message.pool, message.entries)
+        elif isinstance(message, Loads):
+            self.plane.loads(message.pool, message.loads)
+        elif isinstance(message, Grants):
+            self.plane.granted(message.number, message.grants)
+        elif isinstance(message, Lease):
+            self.plane.lease(message.pool, message.server, message.epoch, message.lease)
+        else:
+            return False
+        return True
 
     # ------------------------------------------------------------ life
     async def _beat(self) -> None:

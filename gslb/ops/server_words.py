@@ -18,6 +18,7 @@ from gslb.model import Registration
 
 CONNECTIONS_MAX = 1_000_000
 TIMEOUT_MAX_MS = 3_600_000
+PRIORITY_MAX = 100
 
 M = TypeVar("M", bound=Section)
 
@@ -38,6 +39,8 @@ class ServerWords(Section):
     health_check_url: Annotated[str, AfterValidator(_check_url)] | None = None
     timeout_ms: Annotated[int, Ge(10), Le(TIMEOUT_MAX_MS)] | None = None
     protocol: Literal["http", "https", "tcp"] | None = None
+    priority: Annotated[int, Ge(0), Le(PRIORITY_MAX)] | None = None
+    zone: Name | None = None
     status: Literal["ACTIVE", "INACTIVE", "MAINTENANCE"] | None = None
 
     def said(self) -> dict[str, Any]:

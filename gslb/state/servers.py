@@ -19,7 +19,7 @@ from gslb.errors import RegistryUnavailable
 from gslb.model import Registration
 
 FILE = "registry.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCK_WAIT_S = 1.0
 JOURNAL_MAX_BYTES = 4 << 20  # the WAL is cut to this after a checkpoint
 HISTORY_MAX = 1_000  # rows of one answer
@@ -39,6 +39,8 @@ CREATE TABLE servers (
     status TEXT CHECK (status IN ('ACTIVE', 'INACTIVE', 'MAINTENANCE')),
     created_at REAL NOT NULL,
     updated_at REAL NOT NULL,
+    priority INTEGER,
+    zone TEXT,
     PRIMARY KEY (pool, server_id)
 ) WITHOUT ROWID;
 CREATE TABLE server_metrics (
@@ -55,6 +57,8 @@ CREATE TABLE server_metrics (
 CREATE INDEX server_metrics_by_server ON server_metrics (pool, server_id, recorded_at);
 CREATE INDEX server_metrics_by_time ON server_metrics (recorded_at);
 """
+
+_FROM_1 = "ALTER TABLE servers ADD COLUMN priority INTEGER;ALTER TABLE servers ADD COLUMN zone TEXT;"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,8 @@ class ServerTable:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise RegistryUnavailable(f"{self.path} is corrupt: {verdict}", corrupt=True)
+        if version == 1:
+            connection.executescript(f"BEGIN IMMEDIATE;{_FROM_1}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
 

@@ -74,7 +74,7 @@ class Processes:
         for process in self._running:
             self.stop(process)
 
-    def start(self, name: str, command: Sequence[str], core: int = SERVER_CORE) -> subprocess.Popen[bytes]:
+    def start(self, name: str, command: Sequence[str], core: int | str = SERVER_CORE) -> subprocess.Popen[bytes]:
         """Runs `command` in a session of its own; its output goes to `NAME.log` in the folder."""
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(

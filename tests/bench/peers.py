@@ -21,6 +21,7 @@ class Peer:
     name: str
     port: int
     pids: tuple[int, ...]
+    tcp: int = 0  # where it passes connections on unread
 
 
 def _write(path: Path, text: str) -> Path:
@@ -67,7 +68,7 @@ def _nginx(processes: Processes, name: str, http: str, core: int) -> tuple[int, 
     config = _write(
         folder / "nginx.conf",
         f"daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;\n"
-        "events { worker_connections 4096; }\n"
+        "worker_rlimit_nofile 20000; events { worker_connections 19000; }\n"
         f"http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; {temporary}\n{http} }}\n",
     )
     process = processes.start(name, ["nginx", "-p", str(folder), "-e", f"{folder}/error.log", "-c", str(config)], core)
@@ -111,12 +112,13 @@ server {{ listen 127.0.0.1:{redirect} backlog=4096;
 
 def haproxy(processes: Processes, servers: tuple[int, ...]) -> Peer:
     """A proxy in front of `servers` with one thread."""
-    port = free_port()
+    port, tcp = free_port(), free_port()
     lines = "".join(f"  server s{number} 127.0.0.1:{server}\n" for number, server in enumerate(servers))
     config = _write(
         processes.folder / "haproxy.cfg",
         f"""global
   nbthread 1
+  maxconn 9900
 defaults
   mode http
   timeout connect 5s
@@ -129,11 +131,19 @@ frontend f
   default_backend b
 backend b
   balance roundrobin
+{lines}
+frontend t
+  mode tcp
+  bind 127.0.0.1:{tcp}
+  default_backend u
+backend u
+  mode tcp
+  balance leastconn
 {lines}""",
     )
     process = processes.start("haproxy", ["haproxy", "-db", "-f", str(config)])
     wait_for("haproxy", lambda: accepts(port))
-    return Peer("haproxy", port, tuple(tree(process.pid)))
+    return Peer("haproxy", port, tuple(tree(process.pid)), tcp)
 
 
 def powerdns(processes: Processes, database: Path) -> Peer:

@@ -29,9 +29,11 @@ import dnsload
 import load
 import peers
 import picking
+import scale
 import table
 from load import Sample
 from machine import NotMeasuredError, Processes, unshared_mib
+from peers import Peer
 from subject import PLACES, SERVICE, Node, Subject, fetch
 from table import Row
 
@@ -39,10 +41,10 @@ from gslb.shipped import geo_database
 
 ROUNDS = 3
 MANY_SERVERS = 10_000
-GROUPS = ("dns", "http", "pick", "start", "memory")
+GROUPS = ("dns", "http", "many", "tcp", "pick", "start", "memory")
 
 Run = Callable[[], Sample]
-Servers = tuple[int, int, int]  # the backends' ports
+Proxies = tuple[Peer, Peer]  # nginx, HAProxy
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +116,9 @@ def dns_rows(options: Options, processes: Processes, edge: Node) -> Iterator[Row
         yield from beside("DNS steered A, warm", warm(edge.pids, edge.dns), theirs, 1 / 20)
 
 
-def http_rows(options: Options, processes: Processes, region: Node, edge: Node, servers: Servers) -> Iterator[Row]:
+def http_rows(options: Options, region: Node, edge: Node, others: Proxies, redirect: Peer) -> Iterator[Row]:
     """The proxy beside nginx and HAProxy, the front door beside nginx's `return 302`."""
-    proxy, redirect = peers.nginx(processes, servers)
-    haproxy = peers.haproxy(processes, servers)
-    for port in (region.http, proxy.port, haproxy.port):
+    for port in (region.http, *(one.port for one in others)):
         if fetch(f"http://127.0.0.1:{port}/", SERVICE)[:2] != (HTTPStatus.OK, peers.BODY.encode()):
             raise NotMeasuredError(f"port {port} does not pass the backends' body on")
 
@@ -128,7 +128,6 @@ def http_rows(options: Options, processes: Processes, region: Node, edge: Node, 
     def large(pids: tuple[int, ...], port: int) -> Run:
         return lambda: load.wrk(pids, f"http://127.0.0.1:{port}/1m", SERVICE, options.seconds, connections=16)
 
-    others = (proxy, haproxy)
     yield from beside(
         "HTTP proxy, small body", small(region.pids, region.http), {p.name: small(p.pids, p.port) for p in others}, 1.5
     )
@@ -149,6 +148,89 @@ def http_rows(options: Options, processes: Processes, region: Node, edge: Node, 
     yield from beside("front door redirect", small(edge.pids, edge.http), theirs, 2.5)
 
 
+def many_rows(options: Options, subject: Subject, region: Node, proxies: Proxies) -> Iterator[Row]:
+    """A thousand connections; ten thousand idle ones; latency at half of what gslb can do; a second worker."""
+    ports = {"gslb": region.http, **{p.name: p.port for p in proxies}}
+    pids = {"gslb": region.pids, **{p.name: p.pids for p in proxies}}
+
+    def crowd(name: str) -> Run:
+        url = f"http://127.0.0.1:{ports[name]}/"
+        return lambda: load.wrk(pids[name], url, SERVICE, options.seconds, connections=1000)
+
+    what = "HTTP proxy, small body, 1,000 connections"
+    yield from beside(what, crowd("gslb"), {p.name: crowd(p.name) for p in proxies}, 1.5)
+    yield from idle_rows(region, proxies)
+    yield from latency_rows(options, subject, ports, crowd("gslb"))
+    yield from worker_rows(options, subject, region)
+
+
+def idle_rows(region: Node, proxies: Proxies) -> Iterator[Row]:
+    """Memory of an idle connection."""
+    what = f"memory of one of {scale.IDLE_CONNECTIONS:,} idle connections"
+
+    def measure() -> Row:
+        ours = scale.idle_kib("gslb", region.pids, region.http, SERVICE)
+        theirs = {p.name: scale.idle_kib(p.name, p.pids, p.port, SERVICE) for p in proxies}
+        others.extend((name, kib) for name, kib in list(theirs.items())[1:])
+        name, kib = next(iter(theirs.items()))
+        return Row(what, "KiB", ours, name, kib)
+
+    others: list[tuple[str, float]] = []
+    first = attempt(what, "KiB", measure)
+    yield first
+    for name, kib in others:
+        yield Row(what, "KiB", first.ours, name, kib)
+
+
+def latency_rows(options: Options, subject: Subject, ports: dict[str, int], full: Run) -> Iterator[Row]:
+    """What each proxy adds to the backends' own latency, at half of the requests a second that gslb can do.
+
+    Or at as many as paced.py sends evenly on the core that it shares with the backends.
+    """
+    try:
+        rate = min(int(full().rate / 2), scale.PACED_MAX)
+        direct = scale.latency(subject.backend, SERVICE, rate, options.seconds)
+        seen = {name: scale.latency(port, SERVICE, rate, options.seconds) for name, port in ports.items()}
+    except (NotMeasuredError, subprocess.TimeoutExpired, OSError) as error:
+        yield Row("HTTP proxy, latency at half load", "µs", error=str(error))
+        return
+    for part in ("p50", "p99"):
+        base = getattr(direct, part)
+        added = {name: getattr(one, part) - base for name, one in seen.items()}
+        for peer in list(ports)[1:]:
+            what = f"HTTP proxy, latency added at {rate:,}/s: {part}"
+            yield Row(what, "µs", added["gslb"], peer, added[peer], details={"direct": [base]})
+
+
+def worker_rows(options: Options, subject: Subject, region: Node) -> Iterator[Row]:
+    """CPU time of a request with two workers, to that with one: what they share costs nothing if it is 1."""
+    what = "HTTP proxy, small body: two workers to one"
+
+    def measure() -> Row:
+        wide = subject.wide_region(2)
+        runs: dict[str, list[float]] = {"one": [], "two": []}
+        for _ in range(ROUNDS):
+            for name, node in (("one", region), ("two", wide)):
+                url = f"http://127.0.0.1:{node.http}/"
+                runs[name].append(load.wrk(node.pids, url, SERVICE, options.seconds).cpu_us)
+        two, one = (statistics.median(runs[name]) for name in ("two", "one"))
+        return Row(what, "µs", two, "one", one, 1.15, details=runs)
+
+    yield attempt(what, "µs", measure)
+
+
+def tcp_rows(options: Options, region: Node, haproxy: Peer) -> Iterator[Row]:
+    """TCP mode beside HAProxy's: the same requests, passed on unread."""
+
+    def run(pids: tuple[int, ...], port: int, path: str, connections: int) -> Run:
+        url = f"http://127.0.0.1:{port}{path}"
+        return lambda: load.wrk(pids, url, SERVICE, options.seconds, connections=connections)
+
+    for what, path, connections in (("small messages", "/", 64), ("1 MiB", "/1m", 16)):
+        theirs = {"HAProxy tcp": run(haproxy.pids, haproxy.tcp, path, connections)}
+        yield from beside(f"TCP mode, {what}", run(region.pids, region.tcp, path, connections), theirs, None)
+
+
 def throughput(bodies: Row) -> Row:
     """MiB a second from the same runs of 1 MiB bodies."""
     what = "HTTP proxy, 1 MiB bodies: throughput"
@@ -159,9 +241,9 @@ def throughput(bodies: Row) -> Row:
 
 
 def pick_rows() -> Iterator[Row]:
-    """Every algorithm at 10 and at 10,000 servers."""
+    """Every algorithm at 10, at 1,000 and at 10,000 servers."""
     for name in picking.algorithms():
-        for count, bar in ((10, 2.0), (MANY_SERVERS, 4.0)):
+        for count, bar in ((10, 2.0), (1_000, 4.0), (MANY_SERVERS, 4.0)):
             what = f"picking, {name}, {count:,} servers"
 
             def measure(name: str = name, count: int = count, bar: float = bar, what: str = what) -> Row:
@@ -216,8 +298,15 @@ def run(options: Options, processes: Processes) -> Iterator[Row]:
         edge = subject.edge()
     if "dns" in options.groups:
         yield from guarded("dns", dns_rows(options, processes, edge))
+    if {"http", "many", "tcp"} & set(options.groups):
+        proxy, redirect = peers.nginx(processes, servers)
+        proxies = proxy, peers.haproxy(processes, servers)
     if "http" in options.groups:
-        yield from guarded("http", http_rows(options, processes, region, edge, servers))
+        yield from guarded("http", http_rows(options, region, edge, proxies, redirect))
+    if "many" in options.groups:
+        yield from guarded("many", many_rows(options, subject, region, proxies))
+    if "tcp" in options.groups:
+        yield from guarded("tcp", tcp_rows(options, region, proxies[1]))
     if "memory" in options.groups:
         yield from guarded("memory", memory_rows(options, subject))
 
@@ -262,6 +351,7 @@ def main() -> int:
         return 2
     if os.cpu_count() == 1:
         say("one core: server and load share it, so the figures include each other's interference")
+    scale.allow_descriptors()
     rows: list[Row] = []
     started = time.monotonic()
     options = Options(asked.only, asked.seconds, asked.pdns)

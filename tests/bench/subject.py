@@ -42,11 +42,13 @@ class Node:
     worker: int
     http: int
     dns: int = 0
+    tcp: int = 0  # where it passes connections on unread
+    others: tuple[int, ...] = ()  # more data workers
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """What does the work: the data worker, as nginx's figure is its worker's."""
-        return (self.worker,)
+        """What does the work: the data workers, as nginx's figure is its worker's."""
+        return (self.worker, *self.others)
 
 
 class Subject:
@@ -55,8 +57,10 @@ class Subject:
     def __init__(self, processes: Processes, folder: Path, servers: Sequence[int]) -> None:
         """`servers`: the backends' ports."""
         self._processes, self._folder, self._backends = processes, folder, servers
+        self.backend = servers[0]  # one of them, to be asked without a proxy
         folder.mkdir()
         self._ports = {name: (free_port(), free_port()) for name in PLACES}  # (proxy, admin)
+        self._tcp = free_port()  # of the first region
         self.dns, self.frontdoor, self.admin = free_port(), free_port(), free_port()
         self._write("gslb", self._shared())
         pool = [{"id": f"web-{port}", "host": "127.0.0.1", "port": port} for port in servers]
@@ -87,10 +91,13 @@ class Subject:
         proxy, admin = self._ports[name]
         balancer = {
             "workers": 1,
-            "listen": [f"127.0.0.1:{proxy}"],
+            "listen": [
+                f"127.0.0.1:{proxy}",
+                *([{"address": f"127.0.0.1:{self._tcp}", "tcp": "tcp"}] if name == next(iter(PLACES)) else ()),
+            ],
             "admin": f"127.0.0.1:{admin}",
             "routes": [{"match": {}, "pool": "web"}],
-            "pools": {"web": {"servers": servers}},
+            "pools": {"web": {"servers": servers}, "tcp": {"servers": servers[:3], "algorithm": "least_connections"}},
         }
         return {
             "region": name,
@@ -100,12 +107,24 @@ class Subject:
             "balancer": balancer,
         }
 
-    def region(self, name: str, *, core: int = SERVER_CORE) -> Node:
+    def region(self, name: str, *, core: int | str = SERVER_CORE) -> Node:
         """Starts a region and waits until it serves its backends."""
         proxy, admin = self._ports[name]
         process = self._start("region", name, core)
         self._wait(process, name, lambda: fetch(f"http://127.0.0.1:{proxy}/", SERVICE)[0] == HTTPStatus.OK)
-        return Node(name, process, self._worker(process, admin), proxy)
+        first, *others = self._workers(process, admin)
+        tcp = self._tcp if name == next(iter(PLACES)) else 0
+        return Node(name, process, first, proxy, tcp=tcp, others=tuple(others))
+
+    def wide_region(self, workers: int) -> Node:
+        """A region of its own with that many workers, on both cores."""
+        name = "wide"
+        self._ports[name] = (free_port(), free_port())
+        pool = [{"id": f"web-{port}", "host": "127.0.0.1", "port": port} for port in self._backends]
+        content = self._region(name, ((1.0, 1.0), "192.0.2.8", "2001:db8::8"), pool)
+        content["balancer"]["workers"] = workers
+        self._write(name, content)
+        return self.region(name, core=f"{SERVER_CORE},{LOAD_CORE}")
 
     def regions(self) -> Node:
         """Starts all three, and returns the first: the one that is measured, alone on the server's core."""
@@ -117,7 +136,7 @@ class Subject:
     def edge(self) -> Node:
         """Starts the edge and waits until it has built all that it builds at its start."""
         process, _ = self.edge_start()
-        return Node("edge-1", process, self._worker(process, self.admin), self.frontdoor, self.dns)
+        return Node("edge-1", process, self._workers(process, self.admin)[0], self.frontdoor, self.dns)
 
     def edge_start(self) -> tuple[subprocess.Popen[bytes], float]:
         """Starts the edge; returns it with the seconds from the command to its first right answer."""
@@ -136,7 +155,7 @@ class Subject:
         self._write(name, self._region(name, place, pool))
         return self.region(name)
 
-    def _start(self, role: str, name: str, core: int) -> subprocess.Popen[bytes]:
+    def _start(self, role: str, name: str, core: int | str) -> subprocess.Popen[bytes]:
         return self._processes.start(name, [GSLB, role, "--name", name, "--config", str(self._folder)], core)
 
     def _wait(
@@ -151,14 +170,14 @@ class Subject:
 
         wait_for(f"a right answer of gslb {name}", ended_or_ready, START_MAX_S, interval_s)
 
-    def _worker(self, process: subprocess.Popen[bytes], admin: int) -> int:
-        """The data worker's pid, when what the node builds at its start is built."""
+    def _workers(self, process: subprocess.Popen[bytes], admin: int) -> list[int]:
+        """The data workers' pids, when what the node builds at its start is built."""
         settle(process.pid)
         listed = json.loads(fetch(f"http://127.0.0.1:{admin}/status")[1])["processes"]
         workers = [one["pid"] for one in listed if one["role"] == "worker"]
-        if len(workers) != 1 or workers[0] not in tree(process.pid):
-            raise NotMeasuredError(f"one worker was asked for, /status lists {listed}")
-        return int(workers[0])
+        if not workers or not set(workers) <= set(tree(process.pid)):
+            raise NotMeasuredError(f"/status lists other workers than there are: {listed}")
+        return [int(pid) for pid in workers]
 
 
 def resolve(port: int) -> set[str]:

@@ -97,3 +97,11 @@ def test_the_own_zone_is_used_alone_while_enough_of_it_is_left(share, down, used
 
 def test_a_zone_without_servers_changes_nothing():
     assert ids(eligible(replace(POOL, zone="nowhere"), {}, {})) == "abcd"
+
+
+def test_a_backup_in_the_own_zone_is_not_missed_there():
+    servers = (replace(SERVERS[0], zone="z"), replace(SERVERS[1], zone="z", priority=1), replace(SERVERS[2], zone="y"))
+    pool = replace(POOL, servers=servers, zone="z")
+    assert ids(eligible(pool, {}, {})) == "a"
+    assert ids(eligible(pool, {"a": State.DOWN}, {})) == "c"
+    assert ids(eligible(pool, {"a": State.DOWN, "c": State.DOWN}, {})) == "b"

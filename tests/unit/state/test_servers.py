@@ -53,7 +53,7 @@ def test_the_file_is_what_the_design_says(table):
         }
     assert columns["servers"] == {
         "pool", "server_id", "host", "port", "weight", "max_connections", "health_check_url", "timeout_ms", "protocol",
-        "status", "created_at", "updated_at",
+        "status", "created_at", "updated_at", "priority", "zone",
     }  # fmt: skip
     assert columns["server_metrics"] == {
         "pool", "server_id", "active_connections", "total_requests", "failed_requests", "average_response_time",
@@ -163,13 +163,33 @@ def test_a_full_disk_keeps_what_was_there(table):
     assert again(table) == (ROW, BARE)
 
 
+def test_the_first_releases_file_gets_its_new_columns(tmp_path):
+    path = tmp_path / "registry.db"
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.executescript(
+            "CREATE TABLE servers (pool TEXT NOT NULL, server_id TEXT NOT NULL, host TEXT, port INTEGER,"
+            "weight INTEGER, max_connections INTEGER, health_check_url TEXT, timeout_ms INTEGER, protocol TEXT, status TEXT,"
+            "created_at REAL NOT NULL, updated_at REAL NOT NULL, PRIMARY KEY (pool, server_id)) WITHOUT ROWID;"
+            "CREATE TABLE server_metrics (pool TEXT);"
+            "INSERT INTO servers VALUES ('web', 'a', '10.0.0.1', 80, 3, NULL, NULL, NULL, NULL, NULL, 1, 2);"
+            "PRAGMA user_version = 1;"
+        )
+    table = ServerTable(path)
+    (row,) = table.open()
+    assert (row.server_id, row.weight, row.priority, row.zone) == ("a", 3, None, None)
+    table.put([replace(row, priority=1, zone="b")])
+    table.close()
+    (row,) = again(table)
+    assert (row.priority, row.zone) == (1, "b")
+
+
 def test_a_newer_releases_file_is_left_alone(table):
     table.put([ROW])
     table.close()
     with contextlib.closing(sqlite3.connect(table.path)) as other:
         other.execute(f"PRAGMA user_version = {servers.SCHEMA_VERSION + 1}")
     before = table.path.read_bytes()
-    with pytest.raises(RegistryUnavailable, match="schema version 2, this release knows 1") as refused:
+    with pytest.raises(RegistryUnavailable, match="schema version 3, this release knows 2") as refused:
         table.open()
     assert not refused.value.corrupt
     assert table.path.read_bytes() == before
