@@ -169,7 +169,8 @@ def test_the_first_releases_file_gets_its_new_columns(tmp_path):
         other.executescript(
             "CREATE TABLE servers (pool TEXT NOT NULL, server_id TEXT NOT NULL, host TEXT, port INTEGER,"
             "weight INTEGER, max_connections INTEGER, health_check_url TEXT, timeout_ms INTEGER, protocol TEXT,"
-            "status TEXT, created_at REAL NOT NULL, updated_at REAL NOT NULL, PRIMARY KEY (pool, server_id)) WITHOUT ROWID;"
+            "status TEXT, created_at REAL NOT NULL, updated_at REAL NOT NULL,"
+            "PRIMARY KEY (pool, server_id)) WITHOUT ROWID;"
             "CREATE TABLE server_metrics (pool TEXT);"
             "INSERT INTO servers VALUES ('web', 'a', '10.0.0.1', 80, 3, NULL, NULL, NULL, NULL, NULL, 1, 2);"
             "PRAGMA user_version = 1;"
