@@ -25,14 +25,26 @@ class Names:
         self.asked: list[tuple[str, str, str]] = []
 
     def __enter__(self) -> Self:
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self.port = self._udp.getsockname()[1]
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
+        self._bind()
         self._threads = [threading.Thread(target=one, daemon=True) for one in (self._serve_udp, self._serve_tcp)]
         for thread in self._threads:
             thread.start()
         return self
+
+    def _bind(self) -> None:
+        """A port that is free for both; the kernel's choice for one may be taken for the other."""
+        for _ in range(50):
+            self._tcp = socket.create_server(("127.0.0.1", 0))
+            self.port = self._tcp.getsockname()[1]
+            self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                self._udp.bind(("127.0.0.1", self.port))
+            except OSError:
+                self._udp.close()
+                self._tcp.close()
+            else:
+                return
+        raise AssertionError("no port is free for both UDP and TCP")
 
     def __exit__(self, *_: object) -> None:
         self._tcp.shutdown(socket.SHUT_RDWR)
