@@ -215,6 +215,8 @@ _ALL = (
     Metric("gslb_tcp_sent_bytes_total", "counter", "Bytes to TCP clients.", ("pool",), each=_tcp_pools),
     _control("gslb_discovery_ok", "gauge", "1 if the pool's name in the DNS could be resolved.", ("pool",)),
     _control("gslb_discovery_servers", "gauge", "Servers that the DNS gives the pool.", ("pool",)),
+    _control("gslb_overrides", "gauge", "Operators' words that hold.", ("action",), ("drain", "up", "down")),
+    _control("gslb_overrides_refused_total", "counter", "Overrides that make no sense, or are of the future."),
     _control("gslb_scaling_events_total", "counter", "Servers that were to come, to go, to be ended.",
              ("pool", "action", "result")),
     _control("gslb_registry_set_aside_total", "counter", "Corrupt registry files that were set aside."),

@@ -51,6 +51,7 @@ def check_all(main: Source[ClusterFile], regions: Sequence[Source[RegionFile]]) 
     for source in regions:
         if source.model is not None and not cluster.secrets.cookie:
             _check_sessions(source.document, source.model.balancer)
+    _check_safety(main.document, cluster, known)
     records = check_zones(main, cluster)
     return _config(cluster, regions, records)
 
@@ -226,6 +227,17 @@ def _edge_listens(edge: EdgeSection, places: Mapping[str, Place]) -> list[tuple[
         *(((*places["frontdoor"], "listen", index), one.address) for index, one in enumerate(edge.frontdoor.listen)),
         ((*places["admin"], "listen"), edge.admin.listen),
     ]
+
+
+def _check_safety(document: Document, cluster: ClusterFile, known: set[str]) -> None:
+    for number, rule in enumerate(cluster.safety):
+        for index, region in enumerate(rule.of):
+            if region not in known:
+                document.blame(("safety", number, "of", index), f"there is no region {region!r}", meant(region, known))
+        count = len(rule.of or known)
+        if rule.keep_up is not None and rule.keep_up > count:
+            message = f"keep_up {rule.keep_up} of {count} regions"
+            document.blame(("safety", number, "keep_up"), message, "write fewer than there are, so that one may drain")
 
 
 def _check_regions_named(document: Document, name: str, service: ServiceSection, known: set[str]) -> None:

@@ -24,6 +24,7 @@ from gslb.config.schema import (
 )
 from gslb.errors import UnknownName
 from gslb.geo.centroids import continent
+from gslb.health.overrides import SafetyRule
 from gslb.model import (
     GeoSource,
     Listener,
@@ -84,6 +85,13 @@ def _sockets(listeners: Iterable[Listener]) -> list[tuple[object, ...]]:
         (one.address, one.tls is None, not one.proxy_networks, not one.redirect, one.mode, not one.pool)
         for one in listeners
     ]
+
+
+def safety_rules(config: Config) -> tuple[SafetyRule, ...]:
+    """What overrides must keep to."""
+    return tuple(
+        SafetyRule(one.keep_up or 0, one.of or tuple(config.regions), one.min_capacity or 0.0) for one in config.safety
+    )
 
 
 def compile_plan(

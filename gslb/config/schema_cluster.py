@@ -27,6 +27,7 @@ from gslb.config.values import (
     SoaTime,
     Ttl,
     Unbuilt,
+    Within,
     Workers,
     host_name,
     refusal,
@@ -34,6 +35,7 @@ from gslb.config.values import (
 from gslb.dns.records import TYPES
 from gslb.model import Policy, WhenAllDown
 from gslb.steering.policy import POLICIES
+from gslb.units import Share
 
 REGIONS_MAX = 1000
 SERVICES_MAX = 10_000
@@ -291,6 +293,24 @@ class LogSection(Section):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least important lines to keep")
 
 
+class SafetySection(Section):
+    """What no override may do without `--break-glass`."""
+
+    keep_up: Annotated[int, Ge(1), Le(REGIONS_MAX)] | None = Field(
+        None, description="so many of `of` must take new clients, by health and by operators"
+    )
+    of: Annotated[tuple[Name, ...], MaxLen(REGIONS_MAX)] = Field((), description="regions; without any, all of them")
+    min_capacity: Annotated[Share, Within("1%", "100%")] | None = Field(
+        None, description="such a share of all regions' `capacity` must"
+    )
+
+    @model_validator(mode="after")
+    def _says(self) -> SafetySection:
+        if self.keep_up is None and self.min_capacity is None:
+            raise refusal("this rule says nothing", "write keep_up: 1, or min_capacity: 50%")
+        return self
+
+
 class ClusterFile(Section):
     """`gslb.yaml`: what every node shares."""
 
@@ -305,6 +325,9 @@ class ClusterFile(Section):
     zones: Annotated[dict[HostName, ZoneSection], MaxLen(ZONES_MAX)] = Field({}, description="the zones by name")
     services: Annotated[dict[HostName, ServiceSection], MaxLen(SERVICES_MAX)] = Field(
         {}, description="the steered host names"
+    )
+    safety: Annotated[tuple[SafetySection, ...], Strict(False), MaxLen(64)] = Field(
+        (), description="rules that overrides must keep to"
     )
     secrets: SecretsSection = Field(SecretsSection(), description="secrets, from files or the environment")
     log: LogSection = Field(LogSection(), description="logging")

@@ -125,8 +125,10 @@ class Regions:
         fresh = [word.word for word in self.words.get(name, {}).values() if now - word.at <= FRESH_S]
         return min(fresh, key=tuple(OwnWord).index) if fresh else None
 
-    def judge(self, now: float) -> dict[str, RegionStatus]:
-        """Every region's status by the precedence of quorum.py, all from one look."""
+    def judge(
+        self, now: float, overrides: Mapping[str, tuple[State, str]] | None = None
+    ) -> dict[str, RegionStatus]:
+        """Every region's status by the precedence of quorum.py, all from one look; `overrides` are operators' words."""
         peers = {node: view for node, view in self.views.items() if self.freshness.is_fresh(f"view {node}", now)}
         some_up = any(State.UP in view.values() for view in peers.values())
         probed = [seen.ok for seen in self.seen.values()]
@@ -141,7 +143,7 @@ class Regions:
             silent = word is None and all(state is State.UNKNOWN for state in views.values())
             self.stale = self.stale or (silent and name in self.good)
             found[name] = judge(
-                override=None,
+                override=(overrides or {}).get(name),
                 own_word=word,
                 views=views,
                 isolated=self.isolated,

@@ -125,7 +125,9 @@ class Redirects:
             if session is None or now - session.issued > cookie.ttl_s:
                 continue
             regions = [region for region in self._services[service].regions if region.url]
-            states = {name: one.state for name, one in self._status.regions.items()}
+            status = self._status
+            seen = {one.name: status.of(service, one.name) for one in regions}
+            states = {name: one.state for name, one in seen.items() if one is not None}
             name = home(session, states, regions, cookie.failback_s, now)
             if name is not None:
                 return self._to(service, next(region for region in regions if region.name == name))

@@ -64,6 +64,7 @@ class Status:
 
     `generation` changes whenever something that steers does, and only then (engine.py's `steers`). `last_good`: by
     service, the regions that were up when any was, for `when_all_down: last_good`. `stale`: last known, not fresh.
+    `services`: by `service@region`, what an operator said of a service there; it goes before the region's own.
     """
 
     generation: int = 0
@@ -73,6 +74,12 @@ class Status:
     draining: bool = False  # this node is draining
     stale: bool = False
     breakers: Mapping[str, BreakerState] = field(default_factory=dict)
+    services: Mapping[str, RegionStatus] = field(default_factory=dict)
+
+    def of(self, service: str, region: str) -> RegionStatus | None:
+        """What holds of a region for a service; None if nothing is known."""
+        said = self.services.get(f"{service}@{region}") if self.services else None
+        return said or self.regions.get(region)
 
 
 @dataclass(frozen=True, slots=True)

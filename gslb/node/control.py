@@ -14,18 +14,18 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Hashable, Mapping
+from collections.abc import Coroutine, Hashable
 from dataclasses import replace
 from typing import Any
 
 import uvloop
 from aiohttp import web
 
-from gslb.errors import ConfigError, NodeError, StateError
-from gslb.geo.locate import Locator, chain_key
+from gslb.config.compile import safety_rules
+from gslb.errors import ConfigError, StateError
+from gslb.geo.locate import Locator
 from gslb.health.runner import Runner
 from gslb.model import State, Status
-from gslb.node import tables
 from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
@@ -33,7 +33,9 @@ from gslb.node.discovering import Discovering
 from gslb.node.guarding import Guarding
 from gslb.node.leasing import Leasing
 from gslb.node.messages import Asks, Outcomes, Sessions
+from gslb.node.overriding import Overriding
 from gslb.node.planning import Planning
+from gslb.node.prefixing import Prefixing
 from gslb.node.registering import Registering
 from gslb.node.scaling import Scaling
 from gslb.node.sessions import SessionSpread
@@ -64,7 +66,8 @@ class Control:
         self.planning = Planning(context, restarts)
         self.side: Side = (EdgeSide if context.role == "edge" else RegionSide)(context)
         self.registering = Registering(
-            context, self.planning, lambda: self.side.describe(time.monotonic())["servers"], lambda: self.status,
+            context, self.planning, lambda: self.overriding.shown(self.side.describe(time.monotonic())["servers"]),
+            lambda: self.status,
             self._take_plan,
         ) if context.role == "region" else None  # fmt: skip
         self.scaling = Scaling(context, self.registering) if self.registering is not None else None
@@ -79,12 +82,15 @@ class Control:
         self.locator = Locator(self.planning.database, self.planning.plan.services)
         self.incarnation = context.directory.raise_incarnation()
         self.status = Status()
+        self.overriding = Overriding(
+            context, lambda: self.planning.plan, lambda: safety_rules(self.planning.config), lambda: self.status,
+            self._again,
+        )
         self.runner = Runner(self._probed, clock=time.monotonic, rng=random.Random(), changing=self.side.changing)
         self.sync: Sync | None = None
         self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
         self._admin: list[web.AppRunner] = []
-        self._building: asyncio.Task[None] | None = None
-        self._tables: tuple[str, Mapping[Hashable, Any]] = ("", {})  # the newest, and the geo file they were built from
+        self.prefixing = Prefixing(self.spread.tables, lambda: self.locator)
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
         self._moving = False
@@ -118,7 +124,8 @@ class Control:
         app = make_app(self.view, self.planning.config.secrets.admin_token, self.registering)
         for sock in self.context.sockets.admin:
             self._admin.append(await run_admin(app, sock))
-        self._build_tables()
+        if self.context.role == "edge":
+            self.prefixing.build(self.planning.plan)
 
     def _start_sync(self) -> None:
         """Shares reports with the other nodes."""
@@ -127,7 +134,7 @@ class Control:
             kind=self.side.kind,
             node=self.context.node,
             incarnation=self.incarnation,
-            payload=lambda: self.side.payload(self.status),
+            payload=lambda: {**self.side.payload(self.status), "overrides": self.overriding.told()},
             on_reports=self._heard,
             clock=time.monotonic,
             raise_incarnation=self.context.directory.raise_incarnation,
@@ -177,6 +184,7 @@ class Control:
 
     def _heard(self, kind: str, reports: tuple[Report, ...], now: float) -> None:
         self.side.heard(kind, reports, now)
+        self.overriding.heard(reports)
 
     def _reported(self, message: Outcomes) -> None:
         """A worker's outcomes: if a breaker moves, every worker hears it now and not with the next tick."""
@@ -223,9 +231,12 @@ class Control:
     def _judge(self, *, first: bool) -> None:
         """Makes a Status of all evidence and publishes it if it differs."""
         side = self.side
-        regions, servers = dict(side.regions(time.monotonic())), dict(side.servers())
+        said = self.overriding
+        forced = {key: state for key, (state, _) in said.servers().items()}
+        servers = {key: state for key, state in {**side.servers(), **forced}.items() if state is not State.UP}
         new = replace(
-            self.status, regions=regions, servers=servers, stale=side.stale, draining=self._parent_hangs(),
+            self.status, regions=dict(side.regions(time.monotonic(), said.regions())), servers=servers,
+            services=said.services(), stale=side.stale, draining=self._parent_hangs() or bool(said.draining),
             breakers=self.guarding.standings(),
         )  # fmt: skip
         new = replace(new, last_good=last_good(self.planning.plan.services.values(), new))
@@ -237,9 +248,15 @@ class Control:
             new = replace(new, generation=header[STATUS_GENERATION])
             self._tell(self.status, new)
         if new.draining != self.status.draining:
-            log.warning("the parent stands still: draining" if new.draining else "the parent moves again: not draining")
+            why = said.draining or "the parent stands still"
+            log.warning("draining: %s" if new.draining else "not draining any more%.0s", why)
         self.status = new
         self.spread.publish(new)
+
+    def _again(self) -> None:
+        """Something was said: every worker hears it now and not with the next tick."""
+        if self.spread.number:
+            self._judge(first=False)
 
     def _parent_hangs(self) -> bool:
         """Whether the parent stands still: nobody would replace a process of this node, so it takes no new clients."""
@@ -304,7 +321,8 @@ class Control:
         self.locator = Locator(self.planning.database, plan.services)
         self.spread.plan(plan, self.planning.cookie_secret)
         self._judge(first=False)
-        self._build_tables()
+        if self.context.role == "edge":
+            self.prefixing.build(self.planning.plan)
 
     def _discovered(self) -> None:
         """The DNS gives other servers than before."""
@@ -329,37 +347,6 @@ class Control:
                 self.runner.set_targets(self.side.targets())
             if self.planning.geo_changed() is not None:
                 self._take_plan()
-
-    def _build_tables(self) -> None:
-        """Builds prefix tables for the current Plan, in place of a build under way."""
-        plan = self.planning.plan
-        if self.context.role != "edge" or plan.geo is None:
-            return
-        if self._building is not None:
-            self._building.cancel()
-        stamp, known = self._tables
-        if stamp == plan.geo.stamp and all(chain_key(service) in known for service in plan.services.values()):
-            self._install(known)  # the workers have them too: neither the file nor a chain is new
-            return
-
-        async def build() -> None:
-            assert plan.geo is not None
-            try:
-                built = await tables.build(plan.geo.path, plan.services)
-            except NodeError as error:
-                log.error("%s; answers go on by the database's own networks", error)
-                return
-            self._tables = (plan.geo.stamp, built)
-            self._install(built)
-            self.spread.tables(plan.geo.stamp, built)
-            log.info("prefix tables are ready: %d chains", len(built))
-
-        self._building = asyncio.create_task(build())
-
-    def _install(self, built: Mapping[Hashable, Any]) -> None:
-        """Gives `explain` the tables that the workers answer by."""
-        for key, table in built.items():
-            self.locator.install(key, table)
 
 
 async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> int:

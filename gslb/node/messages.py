@@ -69,6 +69,7 @@ class StatusChange:
     draining: bool = False
     stale: bool = False
     breakers: Mapping[str, BreakerState | None] = field(default_factory=dict)
+    services: Mapping[str, RegionStatus | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def diff(old: Status, new: Status, number: int) -> StatusChange:
         new.draining,
         new.stale,
         changed(old.breakers, new.breakers),
+        changed(old.services, new.services),
     )
 
 
@@ -199,6 +201,7 @@ def apply(status: Status, change: StatusChange) -> Status:
         draining=change.draining,
         stale=change.stale,
         breakers=merged(status.breakers, change.breakers),
+        services=merged(status.services, change.services),
     )
 
 

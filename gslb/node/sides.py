@@ -62,8 +62,8 @@ class Side(Protocol):
     def keep(self) -> dict[str, Any]:
         """What to keep on disk as last known good."""
 
-    def regions(self, now: float) -> Mapping[str, RegionStatus]:
-        """For the Status."""
+    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
+        """For the Status; `overrides`: what operators have said of regions."""
 
     @property
     def stale(self) -> bool:
@@ -136,9 +136,9 @@ class EdgeSide:
         """See Side."""
         return {"regions": {name: state.value for name, state in self.picture.good.items()}}
 
-    def regions(self, now: float) -> Mapping[str, RegionStatus]:
+    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
         """See Side."""
-        return self.picture.judge(now)
+        return self.picture.judge(now, overrides)
 
     @property
     def stale(self) -> bool:
@@ -280,9 +280,9 @@ class RegionSide:
         """See Side."""
         return {}
 
-    def regions(self, now: float) -> Mapping[str, RegionStatus]:
+    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
         """See Side."""
-        del now
+        del now, overrides
         return {}
 
     @property

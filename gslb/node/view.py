@@ -6,10 +6,12 @@ import os
 import platform
 import signal
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
 from gslb.errors import ChangeRefused, NodeError
+from gslb.health.overrides import STATES
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
@@ -52,6 +54,10 @@ class View:
             "status_generation": control.status.generation,
             "stale": control.status.stale,
             "draining": control.status.draining,
+            "overrides": control.overriding.describe()["overrides"],
+            "services": {
+                key: {"state": one.state.value, "why": one.why} for key, one in control.status.services.items()
+            },
             "isolated": described.get("isolated", False),
             "geo_problem": control.planning.geo_problem,
             "certificates": control.certificates.describe(),
@@ -59,7 +65,7 @@ class View:
                 name: {"state": one.state.value, "why": one.why, "evidence": described["evidence"].get(name, {})}
                 for name, one in control.status.regions.items()
             },
-            "servers": described.get("servers", {}),
+            "servers": control.overriding.shown(described.get("servers", {})),
             **({"registry": control.registering.describe()} if control.registering is not None else {}),
             **({"discovery": control.discovering.describe()} if control.discovering is not None else {}),
             "breakers": guarded["breakers"],
@@ -111,6 +117,14 @@ class View:
         told = self.status()
         return {key: told[key] for key in ("node", "incarnation", "restarts_refused", "version")}
 
+    def overrides(self) -> dict[str, Any]:
+        """What operators have said that holds now."""
+        return self._control.overriding.describe()
+
+    def override(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Obeys an operator. Raises ChangeRefused."""
+        return self._control.overriding.say(words)
+
     def scaling(self) -> dict[str, Any]:
         """Pools that grow and shrink, and what was decided. Raises ChangeRefused."""
         if self._control.scaling is None:
@@ -158,8 +172,17 @@ class View:
                 gauges.set("gslb_scaling_events_total", count, pool=pool, action=action, result=result)
         control.guarding.gauge(gauges.set)
         control.leasing.gauge(gauges.set)
+        self._gauge_overrides()
         self._gauge_store()
         self._gauge_processes()
+
+    def _gauge_overrides(self) -> None:
+        """Operators' words that hold."""
+        told = self._control.overriding.describe()
+        for action in STATES:
+            count = sum(one["action"] == action for one in told["overrides"])
+            self._gauges.set("gslb_overrides", count, action=action)
+        self._gauges.set("gslb_overrides_refused_total", told["refused"])
 
     def _gauge_registry(self, registering: Registering) -> None:
         """The registry of servers, and what each server did."""

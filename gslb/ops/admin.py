@@ -22,6 +22,8 @@ from multidict import istr
 from gslb import __version__
 from gslb.errors import ChangeRefused, ConfigError, GslbError, RegistryUnavailable
 from gslb.ops.admin_servers import ServersApi, ServersView
+from gslb.ops.override_words import OverrideWords
+from gslb.ops.server_words import read
 
 REQUESTS_MAX = 64  # at one time; more are told to come back
 BODY_MAX_BYTES = 4096
@@ -54,6 +56,12 @@ class NodeView(Protocol):
 
     def scaling(self) -> dict[str, Any]:
         """Pools that grow and shrink, and what was decided. Raises GslbError for a node without any."""
+
+    def overrides(self) -> dict[str, Any]:
+        """What operators have said that holds now."""
+
+    def override(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Obeys an operator; `words` as in ops/override_words.py. Raises ChangeRefused."""
 
     def restart(self) -> dict[str, Any]:
         """Begins a restart in place. Raises GslbError where there can't be one."""
@@ -148,6 +156,15 @@ class Admin:
         del request
         return _json(self._node.scaling())
 
+    async def overrides(self, request: web.Request) -> web.Response:
+        """What operators have said."""
+        del request
+        return _json(self._node.overrides())
+
+    async def override(self, request: web.Request) -> web.Response:
+        """`{"target", "action", "why", "author", "for", "break_glass"}`."""
+        return _json(self._node.override(read(OverrideWords, await request.read()).said()))
+
     async def version(self, request: web.Request) -> web.Response:
         """Which release this is."""
         del request
@@ -235,12 +252,14 @@ def make_app(node: NodeView, token: str | None, servers: ServersView | None = No
         ("/status", admin.status),
         ("/explain", admin.explain),
         ("/scaling", admin.scaling),
+        ("/overrides", admin.overrides),
         ("/healthz", admin.health),
         ("/version", admin.version),
     ):
         app.router.add_get(path, handler)
     app.router.add_post("/reload", admin.reload)
     app.router.add_post("/restart", admin.restart)
+    app.router.add_post("/overrides", admin.override)
     ServersApi(servers).add_routes(app.router)
     return app
 

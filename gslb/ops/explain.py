@@ -121,7 +121,7 @@ def _regions(
     chosen = {region.name for region in decision.regions}
     rows = []
     for region in service.regions:
-        known = status.regions.get(region.name, RegionStatus(State.UNKNOWN, "never seen"))
+        known = status.of(service.name, region.name) or RegionStatus(State.UNKNOWN, "never seen")
         rows.append(
             {
                 "name": region.name,

@@ -98,6 +98,10 @@ def status(answers: Mapping[str, Any]) -> None:
             + (" [red]isolated[/]" if answer.get("isolated") else "")
         )
         rows = table("  what", "state", "why")
+        for one in answer.get("overrides", []):
+            rows.add_row(*map(escape, _override_row(one)))
+        for service, known in answer.get("services", {}).items():
+            rows.add_row(f"  service {escape(service)}", state(known["state"]), escape(known["why"]))
         for region, known in answer.get("regions", {}).items():
             rows.add_row(f"  region {escape(region)}", state(known["state"]), escape(known["why"]))
         registry = answer.get("registry", {})
@@ -165,6 +169,26 @@ def _server(one: Mapping[str, Any]) -> tuple[str, ...]:
         str(one["max_connections"] or ""), str(one["active_connections"]), str(one["total_requests"]),
         str(one["failed_requests"]), escape("; ".join(notes)),
     )  # fmt: skip
+
+
+def overridden(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
+    """`gslb drain`, `undrain`, `force`."""
+    for name, answer in answers.items():
+        if answer.get("silent"):
+            _console.print(f"{escape(name)}: not running here")
+        elif "error" in answer:
+            _console.print(f"{escape(name)}: {escape(answer['error'])}")
+        else:
+            held = ", ".join(f"{one['action']} {one['target']}" for one in answer["overrides"]) or "none"
+            said = f"{words['action']} {words['target']}; in force: {held}"
+            _console.print(f"[green]{escape(name)}[/]: {escape(said)}")
+
+
+def _override_row(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    end = f", for another {one['ends_in_s']:.0f} s" if one["ends_in_s"] is not None else ""
+    glass = ", past a safety rule" if one["broke_glass"] else ""
+    why = f"{one['why']} " if one["why"] else ""
+    return f"  override {one['target']}", one["action"], f"{why}({one['author']}, at {one['said_by']}{end}{glass})"
 
 
 def scaling(answers: Mapping[str, Any]) -> None:

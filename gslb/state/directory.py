@@ -106,6 +106,15 @@ class StateDirectory:
         """What was last saved; None if there is none."""
         return self._load("scaling")
 
+    # ------------------------------------------------------------ overrides
+    def save_overrides(self, state: Mapping[str, Any]) -> None:
+        """Keeps what operators said. Raises StateError; then the old one is still there."""
+        self._save("overrides", state)
+
+    def load_overrides(self) -> dict[str, Any] | None:
+        """What was last saved; None if there is none."""
+        return self._load("overrides")
+
     # ------------------------------------------------------------ discovered servers
     def save_discovered(self, state: Mapping[str, Any]) -> None:
         """Keeps which servers the DNS gave. Raises StateError; then the old one is still there."""

@@ -76,7 +76,7 @@ def decide(
     able = []
     for region in service.regions:
         if region.addresses(family) if family is not None else region.url:
-            able.append(Candidate(region, status.regions.get(region.name, _UNSEEN).state))
+            able.append(Candidate(region, (status.of(service.name, region.name) or _UNSEEN).state))
         else:
             missing = "no URL" if family is None else f"no IPv{family} address"
             notes.append(Note("address", region.name, kept=False, why=missing))
@@ -84,7 +84,7 @@ def decide(
         return Decision(service.name, "no_address", (), int(service.ttl_max_s), trace=tuple(notes))
     ttl_s, valid_until = _times(service, able, status, now)
     outcome, pool = _pool(service, able, status)
-    _note_health(notes, able, pool, outcome, status)
+    _note_health(notes, able, pool, outcome, service, status)
     if outcome == "all_down" and service.when_all_down is WhenAllDown.FALLBACK:
         literal = _of_family(service.fallback, family)
         if literal:
@@ -112,7 +112,7 @@ def decide(
 def steers(status: Status) -> tuple[Hashable | Mapping[str, object], ...]:
     """All of a Status that a decision can depend on: words and ages are not in it. Equal ones share a generation."""
     regions = {name: (one.state, one.forced, one.changes_in_s) for name, one in status.regions.items()}
-    return regions, status.last_good
+    return regions, status.last_good, {name: one.state for name, one in status.services.items()}
 
 
 def last_good(services: Iterable[Service], status: Status) -> Mapping[str, tuple[str, ...]]:
@@ -167,7 +167,8 @@ def _pool(service: Service, able: Sequence[Candidate], status: Status) -> tuple[
         tier = tuple(candidate for candidate in able if candidate.state in states)
         if tier:
             return outcome, tier
-    pool = tuple(each for each in able if not status.regions[each.region.name].forced) or tuple(able)
+    known = [(each, status.of(service.name, each.region.name) or _UNSEEN) for each in able]
+    pool = tuple(each for each, one in known if not one.forced) or tuple(able)
     if service.when_all_down is WhenAllDown.PRIMARY:
         pool = pool[:1]
     elif service.when_all_down is WhenAllDown.LAST_GOOD:
@@ -176,11 +177,13 @@ def _pool(service: Service, able: Sequence[Candidate], status: Status) -> tuple[
     return "all_down", pool
 
 
-def _note_health(notes: list[Note], able: Iterable[Candidate], pool: Order, outcome: str, status: Status) -> None:
+def _note_health(
+    notes: list[Note], able: Iterable[Candidate], pool: Order, outcome: str, service: Service, status: Status
+) -> None:
     used = {"draining": "; only draining regions are left", "all_down": "; all are down"}.get(outcome, "")
     for candidate in able:
         name = candidate.region.name
-        known = status.regions.get(name, _UNSEEN)
+        known = status.of(service.name, name) or _UNSEEN
         kept = candidate in pool
         why = f"{known.state.value}: {known.why}" if known.why else known.state.value
         notes.append(Note("health", name, kept, why + used if kept else why))
@@ -192,7 +195,9 @@ def _times(service: Service, able: Iterable[Candidate], status: Status, now: flo
     Source: gdnsd, which clamps the time to the next possible transition between a minimum and the configured TTL.
     """
     moving = [
-        soonest for each in able if (soonest := status.regions.get(each.region.name, _UNSEEN).changes_in_s) is not None
+        soonest
+        for each in able
+        if (soonest := (status.of(service.name, each.region.name) or _UNSEEN).changes_in_s) is not None
     ]
     if not moving:
         return int(service.ttl_max_s), math.inf

@@ -121,7 +121,7 @@ def test_a_documented_target_exists(where: str, line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["edgy", "edge --nam edge-1", "edge", "explain www.example.com", "geo lokup 1.2.3.4", "check extra", "drain x"],
+    ["edgy", "edge --nam edge-1", "edge", "explain www.example.com", "geo lokup 1.2.3.4", "check extra", "drill x"],
 )
 def test_a_wrong_command_would_be_noticed(line: str) -> None:
     with pytest.raises((click.UsageError, AssertionError)):

@@ -1,0 +1,206 @@
+"""What operators have said instead of health: drain, force up or down. Core.
+
+An override names a target (`region`, `region/pool`, `region/pool/server` or `service@region`, each part with `*` and
+`?`), who said it, why, and until when. Nodes tell each other all of them and keep the newest word on each target, by a
+hybrid logical clock (Kulkarni et al., OPODIS 2014): its time goes on with this host's, never behind what was heard, so
+that a word said after another was heard is the newer one whatever the clocks say. One that was taken back stays as a
+tombstone until everybody has heard it. Words from far in the future are refused: their clock is wrong, and would win
+for ever.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from gslb.model import State
+
+OVERRIDES_MAX = 100  # of a cluster, tombstones among them
+TEXT_MAX = 300
+AHEAD_MAX_MS = 300_000
+TOMBSTONE_MS = 7 * 86_400_000
+STATES = {"drain": State.DRAINING, "up": State.UP, "down": State.DOWN}
+_PART = r"[A-Za-z0-9_.*?:\[\]-]{1,253}"
+_TARGET = re.compile(rf"{_PART}(?:/{_PART}){{0,2}}|{_PART}@{_PART}").fullmatch
+
+Stamp = tuple[int, int, str]  # milliseconds of Unix time, a count within them, the node
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One word. `expires_ms` 0 is never; `action` "auto" is a tombstone; `broke_glass`: it went past a safety rule."""
+
+    target: str
+    action: str
+    why: str
+    author: str
+    stamp: Stamp
+    expires_ms: int = 0
+    broke_glass: bool = False
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether it is to be obeyed now."""
+        return self.action in STATES and not 0 < self.expires_ms <= now_ms
+
+    @property
+    def text(self) -> str:
+        """For people: who and why."""
+        return f"{self.why} ({self.author})" if self.why else self.author
+
+
+def parse_target(text: str) -> str:
+    """The target, checked. Raises ValueError in words for the person who wrote it."""
+    if not _TARGET(text):
+        raise ValueError(f"{text!r} is no target: write region, region/pool, region/pool/server or service@region")
+    return text
+
+
+class Overrides:
+    """Everything said, by target. `now_ms` is Unix time in milliseconds: expiry must mean the same on every node."""
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+        self._known: dict[str, Override] = {}
+        self._last: Stamp = (0, 0, node)
+        self.refused = 0  # words of the future, or malformed
+
+    # ------------------------------------------------------------ saying
+    def say(
+        self, target: str, action: str, *, why: str, author: str, now_ms: int, expires_ms: int = 0,
+        broke_glass: bool = False,
+    ) -> Override:
+        """The newest word on `target` (`action` "auto" takes back). Raises ValueError if there is no room for it."""
+        known = self._known.get(parse_target(target))
+        if known is None and len(self._known) >= OVERRIDES_MAX:
+            raise ValueError(f"there are {OVERRIDES_MAX} overrides already: take some back")
+        said = Override(
+            target, action, why[:TEXT_MAX], author[:TEXT_MAX], self._tick(now_ms), expires_ms, broke_glass
+        )
+        self._known[target] = said
+        return said
+
+    def _tick(self, now_ms: int) -> Stamp:
+        last_ms, count, _ = self._last
+        self._last = (now_ms, 0, self._node) if now_ms > last_ms else (last_ms, count + 1, self._node)
+        return self._last
+
+    # ------------------------------------------------------------ hearing
+    def merge(self, rows: Iterable[Any], now_ms: int) -> bool:
+        """Takes what another node (or the disk) says; True if something is news."""
+        news = False
+        for row in list(rows)[: 2 * OVERRIDES_MAX]:
+            said = _read(row)
+            if said is None or said.stamp[0] > now_ms + AHEAD_MAX_MS:
+                self.refused += 1
+                continue
+            known = self._known.get(said.target)
+            full = known is None and len(self._known) >= OVERRIDES_MAX
+            if full or (known is not None and known.stamp >= said.stamp):
+                continue
+            self._known[said.target] = said
+            self._last = max(self._last, (*said.stamp[:2], self._node))
+            news = True
+        return news
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All of it, for other nodes and the disk."""
+        return [asdict(one) for one in self._known.values()]
+
+    def forget(self, now_ms: int) -> bool:
+        """Drops what nobody needs any more: old tombstones, and words that expired as long ago."""
+        old = [
+            target for target, one in self._known.items()
+            if not one.holds(now_ms) and max(one.stamp[0], one.expires_ms) + TOMBSTONE_MS < now_ms
+        ]  # fmt: skip
+        for target in old:
+            del self._known[target]
+        return bool(old)
+
+    # ------------------------------------------------------------ what follows
+    def holding(self, now_ms: int) -> list[Override]:
+        """Those to be obeyed, the newest last."""
+        return sorted((one for one in self._known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
+
+    def of_region(self, region: str, now_ms: int) -> Override | None:
+        """The word on a whole region."""
+        return self._newest(now_ms, lambda one: "/" not in one.target and "@" not in one.target, region)
+
+    def of_service(self, service: str, region: str, now_ms: int) -> Override | None:
+        """The word on a service in a region."""
+        return self._newest(now_ms, lambda one: "@" in one.target, f"{service}@{region}")
+
+    def of_server(self, region: str, pool: str, server: str, now_ms: int) -> Override | None:
+        """The word on a server: its own, else its pool's."""
+        own = self._newest(now_ms, lambda one: one.target.count("/") == 2, f"{region}/{pool}/{server}")
+        return own or self._newest(now_ms, lambda one: one.target.count("/") == 1, f"{region}/{pool}")
+
+    def _newest(self, now_ms: int, kind: Callable[[Override], bool], name: str) -> Override | None:
+        found = [one for one in self.holding(now_ms) if kind(one) and _matches(one.target, name)]
+        return found[-1] if found else None
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Part by part: a star is not a slash."""
+    separator = "@" if "@" in pattern else "/"
+    parts, given = name.split(separator), pattern.split(separator)
+    if len(parts) != len(given):
+        return False
+    return all(_pattern(one).fullmatch(part) for one, part in zip(given, parts, strict=True))
+
+
+@lru_cache(4 * OVERRIDES_MAX)
+def _pattern(text: str) -> re.Pattern[str]:
+    """Only `*` and `?` stand for more than themselves: brackets are an address's."""
+    return re.compile(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."))
+
+
+def _read(row: Any) -> Override | None:
+    """A row of another node's; None if it is none."""
+    try:
+        ms, count, node = row["stamp"]
+        said = Override(
+            target=parse_target(row["target"]), action=row["action"], why=row["why"], author=row["author"],
+            stamp=(ms, count, node), expires_ms=row["expires_ms"], broke_glass=row["broke_glass"],
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        return None
+    numbers = (ms, count, said.expires_ms)
+    fine = all(type(one) is int and 0 <= one < 2**53 for one in numbers) and type(said.broke_glass) is bool
+    texts = (said.why, said.author, node)
+    fine = fine and all(isinstance(one, str) and len(one) <= TEXT_MAX for one in texts)
+    fine = fine and isinstance(said.action, str) and said.action in {*STATES, "auto"}
+    return said if fine else None
+
+
+# ---------------------------------------------------------------- rules that no override may break
+@dataclass(frozen=True, slots=True)
+class SafetyRule:
+    """At least `keep_up` of the regions `of`, and `capacity` (a share) of all regions' capacity, stay in use."""
+
+    keep_up: int = 0
+    of: tuple[str, ...] = ()
+    capacity: float = 0.0
+
+
+def broken(rules: Iterable[SafetyRule], capacities: Mapping[str, float], out: Mapping[str, str]) -> str:
+    """What would be wrong with these regions `out` of use (region -> why); "" if no rule minds.
+
+    Args:
+        rules: the cluster's.
+        capacities: of every region, in requests a second.
+        out: regions that take no new clients, by an override or by health.
+    """
+    for rule in rules:
+        left = [region for region in rule.of if region not in out]
+        if rule.keep_up and len(left) < rule.keep_up:
+            gone = ", ".join(f"{region} ({out[region]})" for region in rule.of if region in out)
+            return f"at least {rule.keep_up} of {', '.join(rule.of)} must stay up; out would be {gone}"
+        total = sum(capacities.values())
+        remains = sum(capacity for region, capacity in capacities.items() if region not in out)
+        if rule.capacity and total and remains < rule.capacity * total:
+            return f"{remains / total:.0%} of the capacity would be left, at least {rule.capacity:.0%} must be"
+    return ""
+

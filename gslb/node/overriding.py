@@ -1,0 +1,212 @@
+"""Control's part in overrides: what operators say here, what other nodes tell, kept on disk, and what follows.
+
+The node that is told obeys at once, alone or not; all else is health/overrides.py's. Safety rules are judged by what
+this node knows of the regions.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from gslb.errors import ChangeRefused, StateError
+from gslb.health.overrides import STATES, Override, Overrides, SafetyRule, broken, parse_target
+from gslb.model import Plan, RegionStatus, State, Status
+from gslb.node.context import NodeContext
+from gslb.state.store import Report
+
+TOLD_MAX_BYTES = 32_768  # of one report; the newest first
+DURATION_MAX_S = 366 * 86_400
+ACTIONS = (*STATES, "auto")
+
+log = logging.getLogger("gslb.overrides")
+
+
+def now_ms() -> int:
+    """Unix time: an expiry means the same on every node."""
+    return int(time.time() * 1000)
+
+
+class Overriding:
+    """One node's. All methods belong to control's loop."""
+
+    def __init__(self, context: NodeContext, plan: Callable[[], Plan], rules: Callable[[], tuple[SafetyRule, ...]],
+                 status: Callable[[], Status], applied: Callable[[], None]) -> None:  # fmt: skip
+        """`applied` is told that something holds now that did not, or the other way round."""
+        self._context, self._plan, self._rules, self._status, self._applied = context, plan, rules, status, applied
+        self.overrides = Overrides(context.node)
+        self.overrides.merge((context.directory.load_overrides() or {}).get("overrides", ()), now_ms())
+
+    # ------------------------------------------------------------ said here
+    def say(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Obeys an operator; what is in force then. Raises ChangeRefused."""
+        target, action, seconds = words["target"], words["action"], words["for_s"]
+        try:
+            parse_target(target)
+        except ValueError as error:
+            raise ChangeRefused(str(error), 400, "target") from None
+        if action != "auto":
+            self._must_fit(target)
+        now, until = now_ms(), 0
+        if seconds:
+            until = now + int(seconds * 1000)
+        rule = self._minds(target, action, now)
+        if rule and not words["break_glass"]:
+            raise ChangeRefused(f"{rule}; --break-glass does it nevertheless, and says so", 409, "target")
+        try:
+            said = self.overrides.say(
+                target, action, why=words["why"], author=words["author"], now_ms=now, expires_ms=until,
+                broke_glass=bool(rule),
+            )
+        except ValueError as error:
+            raise ChangeRefused(str(error), 409, "target") from None
+        log.warning("override: %s %s by %s", action, target, said.author,
+                    extra={"why": said.why, "until": until or "taken back", "past_the_rule": rule})  # fmt: skip
+        self._keep()
+        self._applied()
+        return self.describe()
+
+    def _must_fit(self, target: str) -> None:
+        """Refuses a target that means nothing here, and names what there is."""
+        plan, probe = self._plan(), Overrides("probe")
+        probe.say(target, "drain", why="", author="", now_ms=1)
+        if "@" in target:
+            pairs = [(service, one.name) for service, of in plan.services.items() for one in of.regions]
+            known = [f"{service}@{region}" for service, region in pairs]
+            fits = any(probe.of_service(service, region, 1) for service, region in pairs)
+        elif "/" not in target:
+            known = sorted(plan.regions)
+            fits = any(probe.of_region(name, 1) for name in known)
+        else:
+            known = [f"{region}/{pool}/{server}" for region, pool, server in self._own_servers()]
+            if not known:
+                raise ChangeRefused("an edge has no servers: ask a node of the region", 404, "target")
+            fits = any(probe.of_server(region, pool, server, 1) for region, pool, server in self._own_servers())
+        if not fits:
+            shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
+            raise ChangeRefused(f"nothing here is called {target!r}; there is {shown}", 404, "target")
+
+    def _own_servers(self) -> list[tuple[str, str, str]]:
+        balancer = self._plan().balancer
+        pools = balancer.pools.values() if balancer is not None else ()
+        return [(self._context.name, pool.name, server.id) for pool in pools for server in pool.servers]
+
+    def _minds(self, target: str, action: str, now: int) -> str:
+        """The rule that this would break, "" if none: only what takes whole regions out can."""
+        if "/" in target or "@" in target or action not in {"drain", "down"}:
+            return ""
+        wanted = Overrides("probe")
+        wanted.merge(self.overrides.rows(), now)
+        wanted.say(target, action, why="", author="", now_ms=now)
+        plan, known = self._plan(), self._status().regions
+        out = {}
+        for name in plan.regions:
+            said = wanted.of_region(name, now)
+            state = known.get(name, RegionStatus(State.UNKNOWN)).state
+            if said is not None and said.action != "up":
+                out[name] = said.action
+            elif said is None and state is State.DOWN:
+                out[name] = "down by health"
+        capacities = {name: region.capacity for name, region in plan.regions.items()}
+        return broken(self._rules(), capacities, out)
+
+    # ------------------------------------------------------------ told by others
+    def heard(self, reports: Iterable[Report]) -> None:
+        """What other nodes know."""
+        news = False
+        for report in reports:
+            rows = report.payload.get("overrides")
+            if isinstance(rows, list) and report.node != self._context.node:
+                news = self.overrides.merge(rows, now_ms()) or news
+        if news:
+            log.info("overrides were told by other nodes: %d hold", len(self.overrides.holding(now_ms())))
+            self._keep()
+            self._applied()
+
+    def told(self) -> list[dict[str, Any]]:
+        """What others are told, within TOLD_MAX_BYTES."""
+        rows, size = [], 0
+        for row in sorted(self.overrides.rows(), key=lambda row: row["stamp"], reverse=True):
+            size += len(json.dumps(row))
+            if size > TOLD_MAX_BYTES:
+                log.warning("too many overrides to tell other nodes of all: take some back")
+                break
+            rows.append(row)
+        return rows
+
+    def _keep(self) -> None:
+        self.overrides.forget(now_ms())
+        try:
+            self._context.directory.save_overrides({"overrides": self.overrides.rows()})
+        except StateError as error:
+            log.error("an override is obeyed but can't be kept over a restart", extra={"why": str(error)})
+
+    # ------------------------------------------------------------ what follows
+    def regions(self) -> dict[str, tuple[State, str]]:
+        """Regions that an operator has spoken of: the state, and who and why."""
+        now, found = now_ms(), {}
+        for name in self._plan().regions:
+            said = self.overrides.of_region(name, now)
+            if said is not None:
+                found[name] = STATES[said.action], said.text
+        return found
+
+    def services(self) -> dict[str, RegionStatus]:
+        """The same by `service@region`, for `Status.services`."""
+        now, found = now_ms(), {}
+        for service in self._plan().services.values():
+            for region in service.regions:
+                said = self.overrides.of_service(service.name, region.name, now)
+                if said is not None:
+                    why = f"an operator forced it for {service.name}: {said.text}"
+                    found[f"{service.name}@{region.name}"] = RegionStatus(STATES[said.action], why, forced=True)
+        return found
+
+    def servers(self) -> dict[str, tuple[State, str]]:
+        """Servers of this region's node, by `pool/server id`: the state, and who and why."""
+        now, found = now_ms(), {}
+        if any("/" in one.target for one in self.overrides.holding(now)):
+            for region, pool, server in self._own_servers():
+                said = self.overrides.of_server(region, pool, server, now)
+                if said is not None:
+                    found[f"{pool}/{server}"] = STATES[said.action], said.text
+        return found
+
+    def shown(self, servers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        """Servers as a side describes them, with what operators have said of them."""
+        rows = dict(servers)
+        for key, (state, text) in self.servers().items():
+            rows[key] = {**rows.get(key, {}), "state": state.value, "why": f"an operator forced it: {text}"}
+        return rows
+
+    @property
+    def draining(self) -> str:
+        """Why this region's node takes no new clients by an operator's word; "" if it may."""
+        if self._context.role != "region":
+            return ""
+        said = self.overrides.of_region(self._context.name, now_ms())
+        return said.text if said is not None and said.action in {"drain", "down"} else ""
+
+    def describe(self) -> dict[str, Any]:
+        """For `/status` and `/overrides`."""
+        now = now_ms()
+        return {
+            "overrides": [_shown(one, now) for one in self.overrides.holding(now)],
+            "refused": self.overrides.refused,
+        }
+
+
+def _shown(said: Override, now: int) -> dict[str, Any]:
+    return {
+        "target": said.target,
+        "action": said.action,
+        "why": said.why,
+        "author": said.author,
+        "said_by": said.stamp[2],
+        "age_s": round(max(0, now - said.stamp[0]) / 1000, 1),
+        "ends_in_s": round((said.expires_ms - now) / 1000, 1) if said.expires_ms else None,
+        "broke_glass": said.broke_glass,
+    }
