@@ -11,7 +11,7 @@ for ever.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
@@ -126,27 +126,32 @@ class Overrides:
 
     def of_region(self, region: str, now_ms: int) -> Override | None:
         """The word on a whole region."""
-        return self._newest(now_ms, lambda one: "/" not in one.target and "@" not in one.target, region)
+        return newest(self.holding(now_ms), region)
 
     def of_service(self, service: str, region: str, now_ms: int) -> Override | None:
         """The word on a service in a region."""
-        return self._newest(now_ms, lambda one: "@" in one.target, f"{service}@{region}")
+        return newest(self.holding(now_ms), f"{service}@{region}")
 
     def of_server(self, region: str, pool: str, server: str, now_ms: int) -> Override | None:
         """The word on a server: its own, else its pool's."""
-        own = self._newest(now_ms, lambda one: one.target.count("/") == 2, f"{region}/{pool}/{server}")
-        return own or self._newest(now_ms, lambda one: one.target.count("/") == 1, f"{region}/{pool}")
+        held = self.holding(now_ms)
+        return newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
 
-    def _newest(self, now_ms: int, kind: Callable[[Override], bool], name: str) -> Override | None:
-        found = [one for one in self.holding(now_ms) if kind(one) and _matches(one.target, name)]
-        return found[-1] if found else None
+
+def newest(held: Iterable[Override], name: str) -> Override | None:
+    """The last of those that speak of exactly such a thing as `name` (a region, a pool, a server, a service there)."""
+    found = None
+    for one in held:
+        if _matches(one.target, name):
+            found = one
+    return found
 
 
 def _matches(pattern: str, name: str) -> bool:
     """Part by part: a star is not a slash."""
     separator = "@" if "@" in pattern else "/"
     parts, given = name.split(separator), pattern.split(separator)
-    if len(parts) != len(given):
+    if len(parts) != len(given) or ("@" in name) != ("@" in pattern):
         return False
     return all(_pattern(one).fullmatch(part) for one, part in zip(given, parts, strict=True))
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gslb.errors import ChangeRefused, StateError
-from gslb.health.overrides import STATES, Override, Overrides, SafetyRule, broken, parse_target
+from gslb.health.overrides import STATES, Override, Overrides, SafetyRule, broken, newest, parse_target
 from gslb.model import Plan, RegionStatus, State, Status
 from gslb.node.context import NodeContext
-from gslb.state.store import Report
+from gslb.state.store import NODES_MAX, Report
 
 TOLD_MAX_BYTES = 32_768  # of one report; the newest first
 DURATION_MAX_S = 366 * 86_400
@@ -39,6 +39,9 @@ class Overriding:
         self._context, self._plan, self._rules, self._status, self._applied = context, plan, rules, status, applied
         self.overrides = Overrides(context.node)
         self.overrides.merge((context.directory.load_overrides() or {}).get("overrides", ()), now_ms())
+        self._heard: dict[str, list[Any]] = {}  # by node, what it said last: said again it is no news
+        self._made_of: tuple[Any, ...] = ()  # what `_servers` follows from
+        self._servers: dict[str, tuple[State, str]] = {}
 
     # ------------------------------------------------------------ said here
     def say(self, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,8 +122,12 @@ class Overriding:
         news = False
         for report in reports:
             rows = report.payload.get("overrides")
-            if isinstance(rows, list) and report.node != self._context.node:
-                news = self.overrides.merge(rows, now_ms()) or news
+            if not isinstance(rows, list) or report.node == self._context.node or rows == self._heard.get(report.node):
+                continue
+            if len(self._heard) >= NODES_MAX:
+                self._heard.clear()
+            self._heard[report.node] = rows
+            news = self.overrides.merge(rows, now_ms()) or news
         if news:
             log.info("overrides were told by other nodes: %d hold", len(self.overrides.holding(now_ms())))
             self._keep()
@@ -166,14 +173,16 @@ class Overriding:
         return found
 
     def servers(self) -> dict[str, tuple[State, str]]:
-        """Servers of this region's node, by `pool/server id`: the state, and who and why."""
-        now, found = now_ms(), {}
-        if any("/" in one.target for one in self.overrides.holding(now)):
-            for region, pool, server in self._own_servers():
-                said = self.overrides.of_server(region, pool, server, now)
+        """Servers of this region's node, by `pool/server id`: the state, and who and why. Made once for what holds."""
+        held = tuple(one for one in self.overrides.holding(now_ms()) if "/" in one.target)
+        if (held, self._plan().generation) != self._made_of:
+            self._made_of = held, self._plan().generation
+            self._servers = {}
+            for region, pool, server in self._own_servers() if held else ():
+                said = newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
                 if said is not None:
-                    found[f"{pool}/{server}"] = STATES[said.action], said.text
-        return found
+                    self._servers[f"{pool}/{server}"] = STATES[said.action], said.text
+        return self._servers
 
     def shown(self, servers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         """Servers as a side describes them, with what operators have said of them."""
