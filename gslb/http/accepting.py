@@ -20,6 +20,7 @@ from gslb.http.proxy_protocol import V2_BODY_BYTES_MAX, V2_HEAD_BYTES, Ends, Hea
 
 PENDING_MAX = 4096  # connections whose header or handshake is not there yet; more wait in the kernel's queue
 ACCEPTS_MAX = 64  # at one wake-up
+REST_S = 0.1  # after an accept that failed
 _SEEN_MAX = V2_HEAD_BYTES + V2_BODY_BYTES_MAX
 
 Serve = Callable[[bytes, str], asyncio.Protocol]
@@ -80,8 +81,9 @@ class Acceptor:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 break
-            except OSError:  # out of descriptors: those that end make room
-                break
+            except OSError:  # out of descriptors: those that end make room, and asking again at once would spin
+                self._rest()
+                return
             sock.setblocking(False)
             address = parse_address(peer[0]) if isinstance(peer, tuple) else None
             if address is not None and not is_trusted(address, self._networks):
@@ -91,6 +93,12 @@ class Acceptor:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._pending.add(_Pending(self._loop, sock, self._head_s, self._headed))
         self._settle()
+
+    def _rest(self) -> None:
+        """Reads from the listening socket again in a moment."""
+        self._loop.remove_reader(self._sock.fileno())
+        self._reading = False
+        self._loop.call_later(REST_S, self._settle)
 
     def _headed(self, pending: _Pending, ends: Ends | None) -> None:
         """A header is whole, or will never be (None)."""

@@ -109,7 +109,8 @@ class Discovering:
     # ------------------------------------------------------------ what is kept and told
     def _keep(self) -> None:
         try:
-            self._context.directory.save_discovered(
+            self._context.directory.keep(
+                "discovered",
                 {name: [asdict(server) for server in servers] for name, servers in self.found.items()}
             )
         except StateError as error:
@@ -117,7 +118,7 @@ class Discovering:
 
     def _remember(self) -> None:
         """What was found before the node, or control, was started."""
-        for name, servers in (self._context.directory.load_discovered() or {}).items():
+        for name, servers in self._context.directory.kept("discovered").items():
             try:
                 found = tuple(
                     Server(str(one["id"]), str(one["host"]), int(one["port"]), int(one["weight"]),

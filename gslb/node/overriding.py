@@ -38,7 +38,7 @@ class Overriding:
         """`applied` is told that something holds now that did not, or the other way round."""
         self._context, self._plan, self._rules, self._status, self._applied = context, plan, rules, status, applied
         self.overrides = Overrides(context.node)
-        self.overrides.merge((context.directory.load_overrides() or {}).get("overrides", ()), now_ms())
+        self.overrides.merge(context.directory.kept("overrides").get("overrides", ()), now_ms())
         self._heard: dict[str, list[Any]] = {}  # by node, what it said last: said again it is no news
         self._made_of: tuple[Any, ...] = ()  # what `_servers` follows from
         self._servers: dict[str, tuple[State, str]] = {}
@@ -147,7 +147,7 @@ class Overriding:
     def _keep(self) -> None:
         self.overrides.forget(now_ms())
         try:
-            self._context.directory.save_overrides({"overrides": self.overrides.rows()})
+            self._context.directory.keep("overrides", {"overrides": self.overrides.rows()})
         except StateError as error:
             log.error("an override is obeyed but can't be kept over a restart", extra={"why": str(error)})
 

@@ -236,7 +236,7 @@ class Scaling:
     def _remember(self) -> None:
         """Goes on with the servers that were leaving when the last control ended."""
         now = time.monotonic()
-        for one in (self._context.directory.load_scaling() or {}).get("leaving", ()):
+        for one in self._context.directory.kept("scaling").get("leaving", ()):
             with contextlib.suppress(KeyError, TypeError):
                 self._leaving[str(one["pool"]), str(one["server_id"])] = Leaving(
                     str(one["host"]), int(one["port"]), now + SETTLE_S, now + max(SETTLE_S, float(one["drain_s"]))
@@ -249,7 +249,7 @@ class Scaling:
             for (pool, name), one in self._leaving.items()
         ]
         try:
-            self._context.directory.save_scaling({"leaving": leaving})
+            self._context.directory.keep("scaling", {"leaving": leaving})
         except StateError as error:
             log.warning("can't keep which servers are leaving", extra={"why": str(error)})
 

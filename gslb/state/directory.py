@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gslb.errors import StateError, StateLocked
 from gslb.state.store import NUMBER_MAX
@@ -25,6 +25,7 @@ from gslb.state.store import NUMBER_MAX
 FILE_MAX_BYTES = 16 << 20
 FORMAT = 1
 SECRET_BYTES = 32
+Part = Literal["scaling", "discovered", "overrides"]
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}", re.ASCII)
 _SECRET = re.compile(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", re.ASCII)
 _HEADER = re.compile(rb"gslb-state (\d{1,6}) ([0-9a-f]{64})\n")
@@ -97,32 +98,14 @@ class StateDirectory:
         """What was last saved whole; None if there is none, or none that can be believed."""
         return self._load("last-good")
 
-    # ------------------------------------------------------------ scaling
-    def save_scaling(self, state: Mapping[str, Any]) -> None:
-        """Keeps which servers are leaving. Raises StateError; then the old one is still there."""
-        self._save("scaling", state)
+    # ------------------------------------------------------------ what parts of control go on with
+    def keep(self, part: Part, state: Mapping[str, Any]) -> None:
+        """Keeps a part's state in place of what was there. Raises StateError; then the old one is still there."""
+        self._save(part, state)
 
-    def load_scaling(self) -> dict[str, Any] | None:
-        """What was last saved; None if there is none."""
-        return self._load("scaling")
-
-    # ------------------------------------------------------------ overrides
-    def save_overrides(self, state: Mapping[str, Any]) -> None:
-        """Keeps what operators said. Raises StateError; then the old one is still there."""
-        self._save("overrides", state)
-
-    def load_overrides(self) -> dict[str, Any] | None:
-        """What was last saved; None if there is none."""
-        return self._load("overrides")
-
-    # ------------------------------------------------------------ discovered servers
-    def save_discovered(self, state: Mapping[str, Any]) -> None:
-        """Keeps which servers the DNS gave. Raises StateError; then the old one is still there."""
-        self._save("discovered", state)
-
-    def load_discovered(self) -> dict[str, Any] | None:
-        """What was last saved; None if there is none."""
-        return self._load("discovered")
+    def kept(self, part: Part) -> dict[str, Any]:
+        """What a part has kept; {} if there is none that can be believed."""
+        return self._load(part) or {}
 
     # ------------------------------------------------------------ session secret
     def session_secret(self) -> bytes:

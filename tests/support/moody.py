@@ -85,6 +85,8 @@ class Visitor:
     def __init__(self, port: int, host: str) -> None:
         self._host = host
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._connection.connect()
+        self._connection.auto_open = 0  # one that was closed must be seen: the next may be of another worker
         self.worker = ""
 
     def get(self, path: str = "/") -> http.client.HTTPResponse:
