@@ -1,12 +1,14 @@
-"""One check over a connection that begins with a PROXY header, which aiohttp can't send. Only the runner calls it."""
+"""Checks that aiohttp can't do: behind a PROXY header, over bare TCP, of a certificate. Only the runner calls these."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from gslb.health.check import BODY_MAX_BYTES, Reply, Request
+from gslb.health.check import BODY_MAX_BYTES, Exchange, Handshake, Reply, Request
 from gslb.http.chunked import ChunkedBody
 from gslb.http.heads import CHUNKED
 from gslb.http.proxy_protocol import Ends, encode
@@ -35,6 +37,58 @@ async def ask_with_header(target: Target, request: Request) -> Reply:
         path = parts.path.rstrip("/") + request.path
         writer.write(f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode("ascii", "replace"))
         return await _reply(reader, to_head=request.method == "HEAD")
+    finally:
+        writer.transport.abort()
+
+
+async def _open(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection as requests have it: with a PROXY header, over TLS, where the pool's servers want that."""
+    parts = urlsplit(target.url)
+    host = parts.hostname or ""
+    reader, writer = await asyncio.open_connection(host, parts.port or (443 if parts.scheme == "https" else 80))
+    try:
+        if target.proxy_protocol:
+            writer.write(encode(target.proxy_protocol, Ends()))
+        if target.tls is not None:
+            await writer.start_tls(target.tls, server_hostname=target.server_name or host)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
+
+
+async def exchange(target: Target, asked: Exchange) -> Reply:
+    """What a server says when it is told these bytes. Raises OSError; the caller bounds the time."""
+    reader, writer = await _open(target)
+    whole = target.check.whole  # type: ignore[attr-defined]  # a check with an Exchange has it
+    try:
+        writer.write(asked.send)
+        data = b""
+        while not whole(data) and len(data) < BODY_MAX_BYTES:
+            more = await reader.read(_PIECE_BYTES)
+            if not more:
+                break
+            data += more
+        return Reply(body=data[:BODY_MAX_BYTES])
+    finally:
+        writer.transport.abort()
+
+
+async def handshake(target: Target, asked: Handshake) -> Reply:
+    """How long the certificate that a server shows is still valid. Raises OSError; the caller bounds the time."""
+    parts = urlsplit(target.url)
+    host = parts.hostname or ""
+    context = target.tls or ssl.create_default_context()
+    name = asked.server_name or target.server_name or host
+    reader, writer = await asyncio.open_connection(host, parts.port or 443)
+    del reader
+    try:
+        if target.proxy_protocol:
+            writer.write(encode(target.proxy_protocol, Ends()))
+        await writer.start_tls(context, server_hostname=name)
+        shown = writer.get_extra_info("peercert")
+        ends = shown.get("notAfter") if shown else None
+        return Reply(expires_in_s=ssl.cert_time_to_seconds(ends) - time.time() if ends else None)
     finally:
         writer.transport.abort()
 

@@ -25,12 +25,33 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """Bytes to send once connected; what comes back is read until the check's `whole` says so, or as far as it goes."""
+
+    send: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """TLS to begin once connected, with `server_name` ("" is the target's own)."""
+
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back in time; of a bare connection, nothing but that it stood. `body` is cut at BODY_MAX_BYTES."""
+    """What came back in time; of a bare connection, nothing but that it stood. `body` is cut at BODY_MAX_BYTES.
+
+    `expires_in_s`: how long the certificate is still valid; None where there was none.
+    """
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)  # names in lower case
     body: bytes = b""
+    expires_in_s: float | None = None
+
+
+Asked = Request | Exchange | Handshake | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +70,8 @@ class Check(Protocol):
 
     name: ClassVar[str]
 
-    def request(self) -> Request | None:
-        """What to send; None: that the connection stands is the whole probe."""
+    def request(self) -> Asked:
+        """What to send; None: that the connection stands is the whole probe. An Exchange needs a method `whole`."""
 
     def judge(self, reply: Reply) -> Result:
         """The verdict on a whole reply that came in time."""

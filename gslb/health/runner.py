@@ -21,8 +21,8 @@ import aiohttp
 from yarl import URL  # aiohttp's own; it requotes what it isn't told to leave alone
 
 from gslb.errors import HttpError
-from gslb.health.asking import ask_with_header
-from gslb.health.check import BODY_MAX_BYTES, Check, Reply, Request, Result
+from gslb.health.asking import ask_with_header, exchange, handshake
+from gslb.health.check import BODY_MAX_BYTES, Asked, Check, Exchange, Handshake, Reply, Request, Result
 
 CONCURRENT_MAX = 256  # probes under way at once
 TARGETS_MAX = 50_000
@@ -179,7 +179,7 @@ class Runner:
         request = target.check.request()
         try:
             async with asyncio.timeout(target.timeout_s):
-                reply = await (self._connect(target.url) if request is None else self._ask(target, request))
+                reply = await self._reply(target, request)
         except TimeoutError:
             return Result(False, f"no answer within {target.timeout_s:g} s"), None
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
@@ -195,6 +195,15 @@ class Runner:
         except ValueError as error:  # a URL that can't be used: configuration refuses most, not all
             return Result(False, f"the probe can't be sent: {type(error).__name__}"), None
         return target.check.judge(reply), reply.body
+
+    async def _reply(self, target: Target, asked: Asked) -> Reply:
+        if isinstance(asked, Request):
+            return await self._ask(target, asked)
+        if isinstance(asked, Exchange):
+            return await exchange(target, asked)
+        if isinstance(asked, Handshake):
+            return await handshake(target, asked)
+        return await self._connect(target.url)
 
     async def _connect(self, url: str) -> Reply:
         """Opens and closes a connection."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gslb.errors import UnknownName
-from gslb.health.check import CHECKS, Reply, Request, Result
+from gslb.health.check import CHECKS, Exchange, Handshake, Reply, Request, Result
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "health.md"
 pytestmark = pytest.mark.parametrize("name", sorted(CHECKS.known()))
@@ -26,9 +26,14 @@ def test_defaults_are_enough_and_equal_options_are_equal(name):
     assert one.name == name
 
 
-def test_request_is_nothing_or_one_without_a_body(name):
-    request = CHECKS.get(name)().request()
-    assert request is None or (isinstance(request, Request) and request.path.startswith("/"))
+def test_what_is_asked_is_of_a_known_kind(name):
+    check = CHECKS.get(name)()
+    asked = check.request()
+    assert asked is None or isinstance(asked, Request | Exchange | Handshake)
+    if isinstance(asked, Request):
+        assert asked.path.startswith("/")
+    if isinstance(asked, Exchange):
+        assert check.whole(b"") in {True, False}
 
 
 @given(REPLIES)

@@ -58,7 +58,7 @@ class Names:
     def _answer(self, wire: bytes, transport: str) -> bytes | None:
         query = dns.message.from_wire(wire)
         asked = query.question[0]
-        name, kind = str(asked.name).rstrip("."), dns.rdatatype.to_text(asked.rdtype)
+        name, kind = str(asked.name).rstrip(".").lower(), dns.rdatatype.to_text(asked.rdtype)
         self.asked.append((name, kind, transport))
         if self.silent:
             return None

@@ -1,8 +1,10 @@
 import pytest
 
 from gslb.health.check import Reply
+from gslb.health.checks.dns import DnsCheck
 from gslb.health.checks.http import HttpCheck
 from gslb.health.checks.tcp import TcpCheck
+from gslb.health.checks.tls import DAY_S, TlsCheck
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,29 @@ def test_request():
 def test_options_that_cannot_be_meant(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         HttpCheck(**options)
+
+
+# ---------------------------------------------------------------- no HTTP; real servers: tests/io/test_health_kinds.py
+def test_tcp_is_judged_by_what_it_says():
+    check = TcpCheck(send=r"PING\r\n", expect=r"+PONG\r\n")
+    assert check.request().send == b"PING\r\n"
+    assert not check.whole(b"+PONG")
+    assert check.whole(b"x+PONG\r\n")
+    assert check.judge(Reply(body=b"+PONG\r\n")).ok
+    assert check.judge(Reply(body=b"-ERR")).why == r"it does not say '+PONG\\r\\n' but b'-ERR'"
+
+
+def test_an_answer_of_the_dns_is_whole_when_its_length_says_so():
+    check = DnsCheck("www.example.com")
+    sent = check.request().send
+    assert int.from_bytes(sent[:2], "big") == len(sent) - 2
+    assert not check.whole(b"")
+    assert not check.whole(b"\0\5abcd")
+    assert check.whole(b"\0\5abcde")
+    assert not check.judge(Reply(body=sent)).ok  # a question is no answer
+
+
+@pytest.mark.parametrize(("days", "ok"), [(30.0, True), (29.9, False), (-1.0, False)])
+def test_a_certificate_must_hold_for_long_enough(days, ok):
+    assert TlsCheck(min_days=30).judge(Reply(expires_in_s=days * DAY_S)).ok is ok
+    assert not TlsCheck().judge(Reply()).ok
