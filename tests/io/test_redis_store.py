@@ -269,10 +269,12 @@ async def test_sync_outlives_the_loss_of_redis_and_says_it_once(server, loss, ca
         await news(one, "edge-2")
         await until(lambda: all(node.sync.endpoints()[0]["up"] for node in (one, two)), "both nodes back")
         assert one.sync.endpoints()[0]["age_s"] < 5
+        failed = sum(node.sync.endpoints()[0]["failures"] for node in (one, two))
     beating.cancel()
     said = [record.message for record in caplog.records if record.name == "gslb.state"]
-    assert len([line for line in said if "is away" in line]) == 2  # one a node
-    assert len([line for line in said if "is back" in line]) == 2
+    away, back = (sum(word in line for line in said) for word in ("is away", "is back"))
+    # Once a loss, not once a try. A loss a node; on a busy machine a Redis that has just started may be lost again.
+    assert 2 <= away == back < failed
 
 
 async def test_one_store_alive_is_enough_and_a_frozen_one_slows_nobody(server):
