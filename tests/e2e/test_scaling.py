@@ -11,7 +11,7 @@ import pytest
 
 from gslb.demo.clients import get
 from gslb.demo.scaler import pid_files
-from tests.e2e.test_workers import alive
+from tests.e2e.test_workers import Load, alive
 from tests.support.sandbox import running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -25,7 +25,8 @@ def box(sandbox):
         ("{up: 20s, down: 30s}", "{up: 2s, down: 4s}"),
         ("drain: 10s", "drain: 3s"),
         ("max: 6", "max: 4"),
-        ("{requests: 300}", "{requests: 100}"),
+        ("{requests: 300}", "{requests: 20}"),
+        ("{requests: 50}", "{requests: 5}"),
     ):
         sandbox.edit("us-east.yaml", old, new)
     return sandbox
@@ -57,20 +58,17 @@ def scaled(box):
 def test_a_server_comes_with_the_load_and_goes_after_it(box):
     with running(box.cluster(), "us-east", "us-east-backends"):
         until(lambda: len(serving(box)) == 3, 20, "the declared servers")
-        words = ["wrk", "-t1", "-c4", "-d60s", "-H", "Host: www.example.com", f"http://127.0.0.1:{box.ports['8102']}/"]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL) as load:
-            try:
-                until(lambda: len(serving(box)) == 4, 30, "a fourth server")
-            finally:
-                load.terminate()
+        url = f"http://127.0.0.1:{box.ports['8102']}/"
+        with Load(lambda: get(url, host="www.example.com")):
+            until(lambda: len(serving(box)) == 4, 30, "a fourth server")
         (came,) = events(box, "up")
         assert (came["result"], came["servers"], came["wanted"]) == ("done", 3, 4)
-        assert "requests/s, over 100" in came["why"]
+        assert "requests/s, over 20" in came["why"]
         (pid,) = scaled(box)
         assert alive(pid)
         until(lambda: len(events(box, "end")) == 1, 30, "its end")
         assert events(box, "end")[0]["result"] == "done"
-        assert "under 50" in events(box, "down")[0]["why"]
+        assert "under 5" in events(box, "down")[0]["why"]
         until(lambda: not alive(pid), 5, "the process")
         assert len(serving(box)) == 3
         assert box.metric('gslb_scaling_events_total{action="up",pool="web",result="done"}', "9472") == 1
