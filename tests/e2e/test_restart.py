@@ -37,7 +37,7 @@ def test_a_restart_under_load_loses_no_request(region, connection):
     box, pid, port = region
     before, incarnation = workers(box, "9471"), box.status("9471")["incarnation"]
     fields = ["-H", "Host: www.example.com", "-H", f"Connection: {connection}"]
-    words = ["wrk", "-t2", "-c64", "-d4s", *fields, f"http://127.0.0.1:{port}/"]
+    words = ["wrk", "-t2", "-c64", "-d3s", *fields, f"http://127.0.0.1:{port}/"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as wrk:
         until(lambda: box.metric("gslb_http_connections_total") > 60, 10, "load")
         done = restarted(box)
