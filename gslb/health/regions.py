@@ -7,6 +7,7 @@ keeps the last judgement made while it could see anything, which is what counts 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from gslb.model import RegionStatus, State
 BODY_MAX_BYTES = 4096
 PEERS_MAX = 256
 FRESH_S = 3.0
+_BEST_FIRST = tuple(State).index
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,31 @@ class Word:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one observer's probes see. Observers at one `vantage` (a region's nodes) share their network: one vote."""
+
+    vantage: str
+    states: Mapping[str, State]
+
+
 @dataclass(slots=True)
 class Regions:
-    """The picture. `node` is this observer's name; peers' views under that name are not counted twice."""
+    """The picture. `node` is this observer's name; peers' views under that name are not counted twice.
+
+    `vantage`: where this observer stands, "" is a place of its own; as a region's node it does not watch that region.
+    """
 
     node: str
     options: ProbeOptions
+    vantage: str = ""
     seen: dict[str, Seen] = field(default_factory=dict)
     words: dict[str, dict[str, Word]] = field(default_factory=dict)
-    views: dict[str, Mapping[str, State]] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
     freshness: Freshness = field(default_factory=lambda: Freshness(FRESH_S))
     good: dict[str, State] = field(default_factory=dict)
     isolated: bool = False
+    suspects: tuple[str, ...] = ()  # vantages that see nothing up while others do: their views don't count
     stale: bool = False  # the last judgement rests, for some region, on what was known before
 
     def remember(self, states: Mapping[str, State]) -> None:
@@ -93,11 +108,14 @@ class Regions:
                 self.words.setdefault(name, {})["probe"] = Word(word, now)
 
     def heard(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
-        """A region node's heartbeat from the shared store."""
+        """A region node's heartbeat from the shared store: its own word, and its view of the other regions."""
         name, state = payload.get("region"), payload.get("state")
-        if not isinstance(name, str) or name not in self.seen:
+        if not isinstance(name, str) or node == self.node:
             return
         if not self.freshness.seen(f"region {node}", incarnation, sequence, now):
+            return
+        self._look(node, name, payload, now, {name})
+        if name not in self.seen:
             return
         words = self.words.setdefault(name, {})
         if isinstance(state, str) and state in set(OwnWord) and (node in words or len(words) < PEERS_MAX):
@@ -105,15 +123,26 @@ class Regions:
 
     def viewed(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
         """Another observer's view of all regions from the shared store."""
-        if node == self.node or (node not in self.views and len(self.views) >= PEERS_MAX):
+        if node != self.node and self.freshness.seen(f"view {node}", incarnation, sequence, now):
+            self._look(node, node, payload, now, set())
+
+    def _look(self, node: str, vantage: str, payload: Mapping[str, Any], now: float, but: set[str]) -> None:
+        """Takes an observer's view; of the oldest there is one less if there are too many."""
+        states = payload.get("regions")
+        if not isinstance(states, Mapping):
             return
-        if self.freshness.seen(f"view {node}", incarnation, sequence, now):
-            states = payload.get("regions")
-            if isinstance(states, Mapping):
-                known = set(State)
-                self.views[node] = {
-                    str(name): State(word) for name, word in states.items() if isinstance(word, str) and word in known
-                }
+        if node not in self.views and len(self.views) >= PEERS_MAX:
+            del self.views[max(self.views, key=lambda one: self._age_s(one, now))]
+        known = set(State)
+        self.views[node] = View(vantage, {
+            str(name): State(word) for name, word in states.items()
+            if isinstance(word, str) and word in known and name not in but
+        })  # fmt: skip
+
+    def _age_s(self, node: str, now: float) -> float:
+        """Seconds since `node` last said anything new, of either kind."""
+        ages = (self.freshness.age_s(f"{kind} {node}", now) for kind in ("view", "region"))
+        return min((age for age in ages if age is not None), default=math.inf)
 
     # ------------------------------------------------------------ judgement out
     def own_view(self) -> dict[str, State]:
@@ -129,16 +158,16 @@ class Regions:
         self, now: float, overrides: Mapping[str, tuple[State, str]] | None = None
     ) -> dict[str, RegionStatus]:
         """Every region's status by the precedence of quorum.py, all from one look; `overrides` are operators' words."""
-        peers = {node: view for node, view in self.views.items() if self.freshness.is_fresh(f"view {node}", now)}
-        some_up = any(State.UP in view.values() for view in peers.values())
+        vantages = self._vantages(now)
+        mine = self.vantage or self.node
         probed = [seen.ok for seen in self.seen.values()]
-        self.isolated = bool(probed) and not any(ok is None or ok for ok in probed) and not some_up
+        blind = bool(probed) and not any(ok is None or ok for ok in probed)
+        some_up = any(State.UP in states.values() for vantage, states in vantages.items() if vantage != mine)
+        self.isolated = blind and not some_up
         self.stale = self.isolated
         found: dict[str, RegionStatus] = {}
         for name, seen in self.seen.items():
-            views = {node: view[name] for node, view in peers.items() if name in view}
-            if seen.ok is not None:
-                views[self.node] = seen.tracker.state
+            views = {vantage: states[name] for vantage, states in vantages.items() if name in states}
             word = self.word(name, now)
             silent = word is None and all(state is State.UNKNOWN for state in views.values())
             self.stale = self.stale or (silent and name in self.good)
@@ -154,6 +183,27 @@ class Regions:
             self.good = {name: one.state for name, one in found.items() if one.state is not State.UNKNOWN}
         return found
 
+    def _vantages(self, now: float) -> dict[str, dict[str, State]]:
+        """What is seen from each vantage whose word counts: fresh views, this observer's own among them.
+
+        Of several observers at one vantage the best view counts: they share what lies between. A vantage that sees two
+        or more regions and none of them up, while another sees one up, is itself the suspect and has no vote.
+        """
+        found: dict[str, dict[str, State]] = {}
+        mine = View(self.vantage or self.node, self.own_view())
+        for view in (mine, *(view for node, view in self.views.items() if self._age_s(node, now) <= FRESH_S)):
+            merged = found.setdefault(view.vantage, {})
+            for name, state in view.states.items():
+                if state is not State.UNKNOWN:
+                    merged[name] = min(merged.get(name, state), state, key=_BEST_FIRST)
+        blind = {
+            vantage for vantage, states in found.items()
+            if len(states) > 1 and all(state is State.DOWN for state in states.values())
+        }  # fmt: skip
+        some_up = any(State.UP in states.values() for states in found.values())
+        self.suspects = tuple(sorted(blind)) if some_up else ()
+        return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
+
     def evidence(self, now: float) -> dict[str, dict[str, Any]]:
         """What each region's status rests on, with ages in seconds, for people."""
         found: dict[str, dict[str, Any]] = {}
@@ -163,9 +213,11 @@ class Regions:
             for source, word in self.words.get(name, {}).items():
                 rows[f"own word ({source})"] = {"says": word.word.value, "age_s": round(now - word.at, 3)}
             for node, view in self.views.items():
-                if name in view:
-                    fresh = "" if self.freshness.is_fresh(f"view {node}", now) else " (stale)"
-                    rows[f"view of {node}"] = {"says": view[name].value + fresh, "age_s": None}
+                if name in view.states:
+                    age_s = self._age_s(node, now)
+                    unused = " (stale)" if age_s > FRESH_S else ""
+                    unused = " (sees nothing up: not counted)" if view.vantage in self.suspects else unused
+                    rows[f"view of {node}"] = {"says": view.states[name].value + unused, "age_s": round(age_s, 3)}
             found[name] = rows
         return found
 

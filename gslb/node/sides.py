@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gslb.config.schema import Config
-from gslb.health.check import CHECKS
-from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
-from gslb.http.replies import WELL_KNOWN, region_word
+from gslb.http.replies import region_word
 from gslb.model import Balancer, HealthCheck, Plan, Pool, RegionStatus, Server, ServerTls, State, Status
 from gslb.node.agents import Agents
 from gslb.node.context import NodeContext
+from gslb.node.watching import Watching
 from gslb.state.store import Report
 from gslb.tls.contexts import client_contexts
 from gslb.tls.material import Keys
@@ -88,62 +87,47 @@ class EdgeSide:
     kind = "view"
 
     def __init__(self, context: NodeContext) -> None:
-        self.picture = Regions(context.node, ProbeOptions())
-        self._targets: dict[Hashable, Target] = {}
+        self._watching = Watching(context.node)
 
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side."""
-        probe = config.probe
-        options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall)
-        self.picture.configure(tuple(plan.regions), options)
-        check = CHECKS.get("http")(path=WELL_KNOWN.decode(), expect="200")
-        self._targets = {
-            name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
-            for name, region in plan.regions.items()
-        }
+        self._watching.configure(plan, config)
 
     def certify(self, keys: Keys) -> None:
         """See Side: regions are public, what this system trusts verifies them."""
 
     def targets(self) -> Mapping[Hashable, Target]:
         """See Side."""
-        return self._targets
+        return self._watching.targets
 
     def changing(self, key: Hashable) -> bool:
         """See Side."""
-        return self.picture.seen[str(key)].tracker.changing
+        return self._watching.changing(str(key))
 
     def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
         """See Side."""
-        self.picture.probed(str(key), ok, why, body, now)
+        self._watching.picture.probed(str(key), ok, why, body, now)
 
     def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
         """See Side."""
-        take = self.picture.heard if kind == "region" else self.picture.viewed
-        for report in reports:
-            take(report.node, report.incarnation, report.sequence, report.payload, now)
+        self._watching.heard(kind, reports, now)
 
     def remember(self, kept: Mapping[str, Any]) -> None:
-        """See Side. What is not ours, or not believable, is left out."""
-        states = kept.get("regions")
-        if isinstance(states, Mapping):
-            known = set(State)
-            self.picture.remember(
-                {name: State(word) for name, word in states.items() if isinstance(word, str) and word in known}
-            )
+        """See Side."""
+        self._watching.remember(kept)
 
     def keep(self) -> dict[str, Any]:
         """See Side."""
-        return {"regions": {name: state.value for name, state in self.picture.good.items()}}
+        return self._watching.keep()
 
     def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
         """See Side."""
-        return self.picture.judge(now, overrides)
+        return self._watching.picture.judge(now, overrides)
 
     @property
     def stale(self) -> bool:
         """See Side."""
-        return self.picture.stale
+        return self._watching.picture.stale
 
     def servers(self) -> Mapping[str, State]:
         """See Side."""
@@ -152,15 +136,15 @@ class EdgeSide:
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side."""
         del status
-        return {"regions": {name: state.value for name, state in self.picture.own_view().items()}}
+        return {"regions": self._watching.view()}
 
     def complete(self) -> bool:
         """See Side."""
-        return all(seen.ok is not None for seen in self.picture.seen.values())
+        return all(seen.ok is not None for seen in self._watching.picture.seen.values())
 
     def describe(self, now: float) -> dict[str, Any]:
         """See Side."""
-        return {"isolated": self.picture.isolated, "evidence": self.picture.evidence(now)}
+        return self._watching.describe(now)
 
 
 @dataclass(slots=True)
@@ -182,12 +166,12 @@ def _url(pool: Pool, server: Server, health: HealthCheck) -> str:
 
 
 class RegionSide:
-    """Watches the servers of this region's pools."""
+    """Watches the servers of this region's pools, and the other regions, for its stragglers and as a witness."""
 
     kind = "region"
 
     def __init__(self, context: NodeContext) -> None:
-        del context
+        self._watching = Watching(context.node, context.name)
         self._watched: dict[str, Watched] = {}
         self._unwatched: list[str] = []
         self._draining: list[str] = []
@@ -200,8 +184,8 @@ class RegionSide:
 
     def configure(self, plan: Plan, config: Config) -> None:
         """See Side. A pool without a health check counts its servers as up."""
-        del config
         assert plan.balancer is not None
+        self._watching.configure(plan, config)
         watched: dict[str, Watched] = {}
         before = self._targets
         self._unwatched, self._draining = [], []
@@ -239,7 +223,7 @@ class RegionSide:
                 health = server.health or pool.health
                 if health is not None:
                     self._targets[f"{pool.name}/{server.id}"] = self._target(pool, server, health)
-        self._targets |= self.agents.aim(balancer)
+        self._targets |= self.agents.aim(balancer) | self._watching.targets
 
     def _target(self, pool: Pool, server: Server, health: HealthCheck) -> Target:
         """What to probe of a server, in the way that requests go to it; an address of its own is asked plainly."""
@@ -256,7 +240,9 @@ class RegionSide:
         return self._targets
 
     def changing(self, key: Hashable) -> bool:
-        """See Side."""
+        """See Side. A region's name has no slash, a server's key has one."""
+        if key in self._watching.targets:
+            return self._watching.changing(str(key))
         watched = self._watched.get(str(key))
         return watched is not None and watched.tracker.changing
 
@@ -265,30 +251,34 @@ class RegionSide:
         if isinstance(key, tuple):
             self.agents.result(key, ok, why, body, now)
             return
+        if key in self._watching.targets:
+            self._watching.picture.probed(str(key), ok, why, body, now)
+            return
         watched = self._watched.get(str(key))
         if watched is not None:
             watched.tracker.observe(ok, now)
             watched.why, watched.at = why, now
 
     def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
-        """See Side: a region needs nobody's word yet."""
+        """See Side."""
+        self._watching.heard(kind, reports, now)
 
     def remember(self, kept: Mapping[str, Any]) -> None:
-        """See Side: a region checks its servers anew."""
+        """See Side: of the other regions; a region checks its servers anew."""
+        self._watching.remember(kept)
 
     def keep(self) -> dict[str, Any]:
         """See Side."""
-        return {}
+        return self._watching.keep()
 
     def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
-        """See Side."""
-        del now, overrides
-        return {}
+        """See Side: of the other regions."""
+        return self._watching.picture.judge(now, overrides)
 
     @property
     def stale(self) -> bool:
         """See Side."""
-        return False
+        return self._watching.picture.stale
 
     def servers(self) -> Mapping[str, State]:
         """See Side."""
@@ -300,7 +290,7 @@ class RegionSide:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
         assert self._balancer is not None
         word: dict[str, Any] = json.loads(region_word(self._balancer, status, self._generation))
-        return word
+        return {**word, "regions": self._watching.view()}
 
     def complete(self) -> bool:
         """See Side."""
@@ -317,4 +307,4 @@ class RegionSide:
                 rows[key] |= {"state": State.DRAINING.value, "why": "in maintenance: no new requests"}
         for key, said in self.agents.describe(now).items():
             rows.get(key, {})["agent"] = said
-        return {"servers": rows}
+        return {"servers": rows, **self._watching.describe(now)}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gslb.health.quorum import OwnWord
-from gslb.health.regions import FRESH_S, ProbeOptions, Regions, own_word
+from gslb.health.regions import FRESH_S, PEERS_MAX, ProbeOptions, Regions, own_word
 from gslb.model import State
 
 NAMES = ("eu", "us", "ap")
@@ -170,3 +170,80 @@ def test_a_first_failure_after_a_start_does_not_bring_a_dead_region_back():
     regions.remember({"eu": State.DOWN, "us": State.UP, "ap": State.UP})
     probe(regions, 0.5, eu=False, us=True, ap=True)
     assert states(regions, 0.5) == {"eu": "down", "us": "up", "ap": "up"}
+
+
+# ---------------------------------------------------------------- regions as observers
+def region_says(regions, node, region, now, view=None, state="up", sequence=None):
+    payload = {"region": region, "state": state, "regions": view or {}}
+    regions.heard(node, 1, int(now * 1000) if sequence is None else sequence, payload, now)
+
+
+def test_a_regions_node_is_an_observer_of_the_others_and_not_of_its_own():
+    regions = healthy()
+    for turn in range(3, 6):
+        probe(regions, turn, eu=False, us=True, ap=True)
+    region_says(regions, "us/a", "us", 6, {"eu": "down", "ap": "up", "us": "up"})
+    region_says(regions, "ap/a", "ap", 6, {"eu": "down", "us": "up"})
+    found = regions.judge(6)
+    assert (found["eu"].state, found["eu"].why) == (State.DOWN, "3 of 3 see it down")
+    assert found["us"].why == "3 of 3 see it up", "edge-1, ap and its own word: its node has no view of itself"
+
+
+def test_several_nodes_of_a_region_have_one_vote_and_the_best_view_counts():
+    regions = healthy()
+    for letter in "abc":
+        region_says(regions, f"us/{letter}", "us", 3, {"eu": "down", "ap": "up"})
+    assert states(regions, 3)["eu"] == "up", "one vantage of two"
+    region_says(regions, "us/a", "us", 4, {"eu": "up", "ap": "up"})
+    assert regions.judge(4)["eu"].why == "2 of 2 see it up"
+
+
+def test_an_observer_that_sees_nothing_up_has_no_vote_while_another_sees_something_up():
+    """Never 2 and 5: two edges behind a broken link are a majority of three, and must not take the regions down."""
+    regions = healthy()
+    for edge in ("edge-2", "edge-3"):
+        regions.viewed(edge, 1, 1, {"regions": {"eu": "down", "us": "down", "ap": "down"}}, 2.5)
+    assert states(regions, 3) == {"eu": "up", "us": "up", "ap": "up"}
+    assert regions.suspects == ("edge-2", "edge-3")
+    assert "not counted" in regions.evidence(3)["eu"]["view of edge-2"]["says"]
+
+
+def test_an_observer_that_is_itself_the_suspect_believes_the_others():
+    regions = healthy()
+    for turn in range(3, 8):
+        probe(regions, turn, eu=False, us=False, ap=False)
+    regions.viewed("edge-2", 1, 1, {"regions": {"eu": "down", "us": "up", "ap": "up"}}, 8)
+    assert states(regions, 8) == {"eu": "down", "us": "up", "ap": "up"}
+    assert regions.suspects == ("edge-1",)
+    assert not regions.isolated
+
+
+def test_if_nobody_sees_anything_up_everybodys_view_counts():
+    regions = healthy()
+    for turn in range(3, 8):
+        probe(regions, turn, eu=False, us=False, ap=False)
+    assert set(states(regions, 8).values()) == {"up"}, "alone: isolated"
+    regions.viewed("edge-2", 1, 1, {"regions": dict.fromkeys(NAMES, "down")}, 8)
+    assert set(states(regions, 8).values()) == {"down"}, "two witnesses"
+    assert regions.suspects == ()
+
+
+def test_a_regions_own_node_counts_its_siblings_views_with_its_own_and_not_its_own_report():
+    regions = Regions("eu/a", ProbeOptions(), "eu")
+    regions.configure(("us", "ap"), ProbeOptions(rise=2, fall=3))
+    for turn in range(3):
+        probe(regions, turn, us=False, ap=True)
+    region_says(regions, "eu/a", "eu", 2.1, {"us": "up", "ap": "up"})
+    assert states(regions, 2.2)["us"] == "down", "its own echo is no witness"
+    region_says(regions, "eu/b", "eu", 2.2, {"us": "up", "ap": "up"})
+    assert states(regions, 2.3)["us"] == "up", "from there it can be reached"
+    assert "eu" not in regions.words
+
+
+def test_there_is_room_for_a_new_observer_and_the_longest_silent_makes_it():
+    regions = healthy()
+    for number in range(PEERS_MAX + 5):
+        regions.viewed(f"edge-{number + 2}", 1, 1, {"regions": {"eu": "up"}}, 3 + number * 0.001)
+    assert len(regions.views) == PEERS_MAX
+    assert f"edge-{PEERS_MAX + 6}" in regions.views
+    assert "edge-2" not in regions.views
