@@ -22,20 +22,18 @@ from gslb.balancing.places import Places
 from gslb.balancing.pool import PoolState
 from gslb.balancing.ruled import compile_routes
 from gslb.balancing.tallies import Counted, Telling
-from gslb.errors import HttpError
 from gslb.http.client import Client
-from gslb.http.connecting import open_upstream
-from gslb.http.endpoint import CONNECTING, TUNNEL, Endpoint
+from gslb.http.connecting import Connecting
+from gslb.http.endpoint import TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
 from gslb.http.limiting import Limiter
-from gslb.http.links import CONNECTIONS_PER_SERVER_MAX, Link, PoolLinks, Way
+from gslb.http.links import Link, PoolLinks, Way
 from gslb.http.mirror import Mirrors
 from gslb.http.replies import region_word
 from gslb.http.reporting import Reporter
 from gslb.http.sharing import Sharing
-from gslb.http.upstream import CLOSED, ReportingUpstream, Upstream
 from gslb.http.warming import keep_warm
 from gslb.metrics import CODES
 from gslb.model import Balancer, Connections, Plan, Pool, Status, World
@@ -44,7 +42,6 @@ from gslb.tls.contexts import client_contexts
 from gslb.tls.material import Keys
 
 if TYPE_CHECKING:
-    from gslb.http.attempts import Attempts
     from gslb.model import ServerTls
 
 log = logging.getLogger("gslb.worker")
@@ -96,7 +93,8 @@ class Proxy:
         self._keys = Keys()
         self._contexts: dict[ServerTls, ssl.SSLContext] = {}
         self.mirrors = Mirrors(self.loop, self.context_to)
-        self._connects: set[asyncio.Task[None]] = set()
+        self._connecting = Connecting(self)
+        self.connect = self._connecting.connect
         self._telling = Telling()
         self.sharing = Sharing(self.loop, lambda: self.pools, self._wall_clock)
         self.reporter = Reporter(self.loop, clock)
@@ -231,47 +229,6 @@ class Proxy:
         """How TLS is spoken to servers."""
         return self._contexts.get(tls)
 
-    def connect(self, link: Link, client: Attempts) -> None:
-        """Starts a connection for `client`, which hears `connected` or `connect_failed`.
-
-        A Task, but not one a request: kept-alive connections serve most of them.
-        """
-        if link.open >= CONNECTIONS_PER_SERVER_MAX:
-            client.connect_failed(_unreachable("server_busy"))
-            return
-        link.open += 1
-        task = self.loop.create_task(self._connect(link, client, client.attempt))
-        self._connects.add(task)
-        task.add_done_callback(self._connects.discard)
-
-    async def _connect(self, link: Link, client: Attempts, attempt: int) -> None:
-        upstream = ReportingUpstream(link) if link.reports else Upstream(link)
-        upstream.last = self.idle_by + link.rule.lifetime_s * (1.0 - self.chance() / 10)  # not all at the same time
-        reason = ""
-        try:
-            async with asyncio.timeout(self.balancer.timeouts.connect_s):
-                await open_upstream(self.loop, upstream, self._contexts.get(link.tls) if link.tls else None, client)
-        except TimeoutError:
-            reason = "connect_timeout"
-        except ssl.SSLError:  # an OSError, but not of the network
-            reason = "tls_failed"
-        except OSError:
-            reason = "connect_failed"
-        except asyncio.CancelledError:
-            self._drop(upstream)
-            raise
-        wanted = client.phase == CONNECTING and client.attempt == attempt
-        if reason:
-            self._drop(upstream)
-            if wanted:
-                client.connect_failed(_unreachable(reason))
-        elif wanted and upstream.phase != CLOSED:
-            client.connected(upstream)
-        elif wanted:
-            client.connect_failed(_unreachable("connect_failed"))
-        elif upstream.phase != CLOSED:
-            link.keep(upstream, self.idle_by)  # its client is gone: the next one will use it
-
     def counts(self, *, whole: bool) -> dict[str, Counted]:
         """What servers did, where it changed since the last call; all of them if `whole`. See Telling."""
         if whole:
@@ -280,13 +237,6 @@ class Proxy:
         return self._telling.changes(
             (name, one.tallies, one.state.running, one.links, one.said(now)) for name, one in pools
         )
-
-    def _drop(self, upstream: Upstream) -> None:
-        """A connection that came to nothing."""
-        if upstream.made:
-            upstream.abort()
-        else:
-            upstream.link.open -= 1
 
     # ------------------------------------------------------------ time
     def _limit(self, now: float) -> None:
@@ -381,16 +331,10 @@ class Proxy:
         """Drops what is left."""
         self._timer.cancel()
         self.reporter.close()
-        for task in tuple(self._connects):
-            task.cancel()
+        self._connecting.close()
         self.mirrors.close()
         for client in tuple(self.clients):
             with contextlib.suppress(RuntimeError):  # the loop may be closing already
                 client.transport.abort()
         for link in self._links.values():
             link.retire()
-
-
-def _unreachable(reason: str) -> HttpError:
-    """The error of a try that sent nothing: another server may be tried."""
-    return HttpError(reason, blame="server", status=502, may_retry=True, reason=reason)

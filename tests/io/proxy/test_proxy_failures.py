@@ -275,7 +275,7 @@ async def test_a_connect_that_outlives_its_client_is_kept_for_the_next(start, ba
 
 
 async def test_connections_to_a_server_are_bounded(start, backend, monkeypatch):
-    monkeypatch.setattr("gslb.http.proxy.CONNECTIONS_PER_SERVER_MAX", 0)
+    monkeypatch.setattr("gslb.http.connecting.CONNECTIONS_PER_SERVER_MAX", 0)
     running = await start(plan_of(pool_of([await backend()])))
     response = parsed(await talk(running.port, CLOSING))
     assert (response.status, response.getheader("X-Gslb-Error")) == (503, "server_busy")
