@@ -35,22 +35,23 @@ def _overrides(
     with told():
         from gslb.ops.override_commands import override  # noqa: PLC0415 - see cli_options
 
-        lasting = words.pop("lasting", None)
+        lasting, waiting = words.pop("lasting", None), words.pop("wait", None)
         said = {"target": target, "action": action, "for": lasting, **words}
-        sys.exit(override(config_directory(config), said, node=node, as_json=as_json))
+        sys.exit(override(config_directory(config), said, node=node, as_json=as_json, wait=str(waiting or "")))
 
 
 @click.command()
 @click.argument("target")
+@click.option("--wait", metavar="TIME", help="Then count down until no client of the region is left, for so long.")
 @_override
 def drain(
-    target: str, config: Path | None, node: str | None, as_json: bool, **words: str | bool | None
+    target: str, wait: str | None, config: Path | None, node: str | None, as_json: bool, **words: str | bool | None
 ) -> None:
     """Send no new clients to TARGET: region, region/pool, region/pool/server or service@region; * and ? match.
 
     What runs there is finished. Every node of these files that runs on this host is told, and tells the others.
     """
-    _overrides(target, "drain", config, node, as_json, **words)
+    _overrides(target, "drain", config, node, as_json, wait=wait, **words)
 
 
 @click.command()

@@ -24,7 +24,10 @@ def _region(plan: Plan) -> Iterable[Labels]:
 
 
 def _pools(plan: Plan) -> Iterable[Labels]:
-    return ((name,) for name in sorted(plan.balancer.pools)) if plan.balancer is not None else ()
+    """A region's pools, and those of other regions for its stragglers."""
+    if plan.balancer is None:
+        return ()
+    return ((name,) for name in sorted({*plan.balancer.pools, *plan.balancer.stragglers.pools}))
 
 
 def _bounded_servers(plan: Plan) -> Iterable[Labels]:
@@ -161,6 +164,9 @@ _ALL = (
            ("pool", "result"), LOAD_REPORTS, _pools),
     Metric("gslb_http_mirrored_requests_total", "counter", "Copies of requests for a mirror, by what became of them.",
            ("result",), MIRRORED, _region),
+    Metric("gslb_stragglers_total", "counter",
+           "Requests that came while the region drained or had no server for them, by what became of them.",
+           ("result",), ("proxied", "redirected", "nowhere", "second_hop"), _region),
     Metric("gslb_http_queued_total", "counter", "Requests that waited for a place at a server.",
            ("pool", "result"), ("served", "timeout", "full"), _pools),
     Metric("gslb_server_places_taken", "gauge", "Requests running on servers with max_connections or bounded loads.",

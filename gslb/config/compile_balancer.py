@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from gslb.config.compile_limits import compile_limits
 from gslb.config.compile_listen import compile_server_tls
 from gslb.config.compile_routes import compile_route
+from gslb.config.compile_stragglers import compile_stragglers
 from gslb.config.schema import (
     BalancerSection,
     PoolSection,
@@ -47,6 +48,7 @@ def compile_balancer(file: RegionFile, region: Region, services: Mapping[str, Se
         trusted_proxies=balancer.trusted_proxies,
         upgrades=balancer.upgrades,
         limits=compile_limits(balancer.limits, balancer.shedding),
+        stragglers=compile_stragglers(balancer.stragglers, region, services),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, Field
@@ -103,6 +103,10 @@ class BalancerSection(Section):
     )
     limits_redis: RedisUrl | None = Field(
         None, description="the Redis that `scope: shared` leases from; without it the first of `state.redis`"
+    )
+    stragglers: Literal["proxy", "redirect", "refuse"] = Field(
+        "proxy", description="what becomes of requests while the region drains, or has no servers left: they are "
+        "proxied to the region that is next for their client, redirected there, or served and refused here"
     )
     shedding: SheddingSection | None = Field(None, description="who is refused first under too much load")
     pools: Annotated[dict[Name, PoolSection], MinLen(1), MaxLen(POOLS_MAX)] = Field(description="the pools by name")

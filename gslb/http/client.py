@@ -141,10 +141,11 @@ class Client(Dispatch):
             sent = b"%b%b%x\r\n\r\n" % (data[: head.end - 2], self.suffix, self.number)
         else:
             self.seen, self.host = None, host.decode("ascii")
+            peer = self.arrive(head, host)
             self.believed = self.number, believed_request_id(head, self.peer) or b""
             offered = upgrades(head, proxy.upgrades) if head.upgrade else b""
             self.offered = self.number, offered
-            sent = request_head(data, head, self.peer, host, self.request_id(), offered)
+            sent = request_head(data, head, peer, host, self.request_id(), offered)
         self.sent = b"".join((sent, *pieces)) if pieces else sent
         if rest:
             self._keep_for_later(rest)

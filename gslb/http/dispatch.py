@@ -1,8 +1,8 @@
 """From a head to a server: the route, the pool, the pick; or an answer of our own. Errors are answered here.
 
 `Dispatch.dispatch` is on the hot path: a request whose route and pool have no rules of their own (`Way.rich`) costs one
-look-up and one pick. Rules that look into the request are `_dispatch_rich`. The layer between `Routing` (what a
-route does beside naming a pool) and `Client` (what is read from the client); only those call it.
+look-up and one pick. Rules that look into the request are `_dispatch_rich`. The layer between `Straggling` (what
+goes to another region) and `Client` (what is read from the client); only those call it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gslb.http.heads import CHUNKED, Field
 from gslb.http.limiting import Refusal
 from gslb.http.replies import ERRORS, WELL_KNOWN, error_reply, word_reply
 from gslb.http.reporting import COUNTED, FAILURES
-from gslb.http.routing import Routing
+from gslb.http.straggling import Straggling
 
 if TYPE_CHECKING:
     from gslb.balancing.route_breaker import RouteBreaker
@@ -37,15 +37,14 @@ if TYPE_CHECKING:
 _SERVER_ERROR = ord("5")
 
 
-class Dispatch(Routing):
+class Dispatch(Straggling):
     """One client connection and where its current request goes."""
 
-    __slots__ = ("believed", "coder", "compresses", "found", "host", "queued")
+    __slots__ = ("believed", "coder", "compresses", "found", "queued")
 
     def __init__(self, proxy: Proxy, scheme: bytes = b"http", source: str = "") -> None:
         super().__init__(proxy, scheme, source)
         # The current request.
-        self.host = ""
         self.believed = 0, b""  # the number of a request that a trusted proxy has named, and that name
         self.found: Found = NONE  # its session
         self.compresses: tuple[int, Compression | None, str] = 0, None, ""  # its number, the route's way, the coding
@@ -107,11 +106,16 @@ class Dispatch(Routing):
     # ------------------------------------------------------------ rules that look into the request
     def _address(self, specials: Sequence[Field]) -> bytes:
         """The client's address, trusted proxies looked through."""
-        peer = self.peer
+        number, peer = self.hopped
+        if number != self.number:
+            peer = self.peer
         return self.proxy.client_address(peer, specials) if peer.trusted and specials else peer.address
 
     def _dispatch_rich(self, way: Way, request: Request) -> None:
         """Applies the rules of a route and its pool in their order, then picks."""
+        if self.proxy.elsewhere.draining and self.stray(self.sent):
+            return
+        self.first = self.number, self.sent
         chosen = self.proxy.choose(request) if way.route.conditional else way
         if chosen is None:
             self.pool = None
@@ -218,7 +222,9 @@ class Dispatch(Routing):
         return name if name and number == self.number else b"%b%x" % (self.proxy.id_prefix, self.number)
 
     def fail(self, reason: str) -> None:
-        """Answers with one of `replies.ERRORS`; the connection goes on if the request was whole."""
+        """Answers with one of `replies.ERRORS`, unless another region can help; then the connection goes on."""
+        if self.proxy.elsewhere.pools and self.rescue(reason):
+            return
         status, detail = ERRORS[reason]
         if self.held is not None:
             self.leave_gates(None, FAILURES.get(reason, GATEWAY if reason == "no_healthy_server" else None))

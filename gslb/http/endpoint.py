@@ -62,7 +62,7 @@ class Endpoint(asyncio.Protocol):
         self.transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
         self.write = self.transport.write  # bound once: an attribute look-up less per response
         self.peer = self.proxy.peer(self.source or peer_address(transport), self.scheme)
-        self.closing = self.proxy.draining
+        self.closing = self.proxy.draining or self.proxy.elsewhere.draining
         self.deadline = self.proxy.head_by
         if not self.proxy.admit(self):
             self.transport.abort()

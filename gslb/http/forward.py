@@ -15,7 +15,7 @@ from gslb.http.responses import ResponseHead, bad_response
 VIA = b"1.1 gslb"
 _REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 _NEVER = frozenset(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te upgrade".split(),
+    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te upgrade x-gslb-hop".split(),
 )
 _REPLACED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-request-id"})
 

@@ -57,7 +57,7 @@ REQUEST_SPECIAL = (
     names(
         b"host", b"connection", b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer",
         b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"proxy-authorization", b"forwarded",
-        b"x-real-ip", b"x-request-id",
+        b"x-real-ip", b"x-request-id", b"x-gslb-hop",
     )
     + rb"|x[-_]forwarded[-_][a-z0-9_-]*"
 )  # fmt: skip
@@ -135,6 +135,11 @@ def bad(reason: str, message: str, status: int = 400) -> HttpError:
     return HttpError(message, blame="client", status=status, reason=reason)
 
 
+def request_specials(head: bytes) -> tuple[Field, ...]:
+    """The special fields of a valid request head, in order."""
+    return special_fields(_REQUEST_SPECIAL_LINE, head)
+
+
 def special_fields(expression: re.Pattern[bytes], head: bytes) -> tuple[Field, ...]:
     """The special fields of a validated `head`, in order."""
     found = []
@@ -183,7 +188,7 @@ def parse_request(
         _diagnose_fields(rest)
     if rest.count(b"\n") > FIELDS_MAX + 1:
         raise bad("too_many_fields", f"more than {FIELDS_MAX} header fields", 431)
-    return _classify(method, target, minor, special_fields(_REQUEST_SPECIAL_LINE, head), end, scheme)
+    return _classify(method, target, minor, request_specials(head), end, scheme)
 
 
 def _check_partial(data: bytes, head_bytes_max: int, scanned: int) -> None:

@@ -24,6 +24,7 @@ from gslb.balancing.ruled import compile_routes
 from gslb.balancing.tallies import Counted, Telling
 from gslb.http.client import Client
 from gslb.http.connecting import Connecting
+from gslb.http.elsewhere import Elsewhere
 from gslb.http.endpoint import TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
@@ -83,6 +84,7 @@ class Proxy:
         self.chance = random.random  # jitter: not cryptography
         self.clients: set[Client] = set()
         self.pools: dict[str, PoolLinks] = {}
+        self._away: dict[str, PoolLinks] = {}  # other regions, in place of servers
         self.draining = self._moving = False
         self.number = 0  # of the last request; with the prefix it is the request's id
         self.id_prefix = os.urandom(6).hex().encode() + b"-"
@@ -96,6 +98,7 @@ class Proxy:
         self._connecting = Connecting(self)
         self.connect = self._connecting.connect
         self._telling = Telling()
+        self.elsewhere = Elsewhere()
         self.sharing = Sharing(self.loop, lambda: self.pools, self._wall_clock)
         self.reporter = Reporter(self.loop, clock)
         self._world = World(plan, Status())
@@ -114,6 +117,7 @@ class Proxy:
             for pool in self.pools.values():
                 pool.state.update(pool.state.pool, status.servers, status.breakers, now)
             self.reporter.update(status.breakers)
+        self._stray(world)
         self._world = world
         self._say()
 
@@ -133,7 +137,11 @@ class Proxy:
             self._contexts = {tls: new.get(tls) or self._contexts[tls] for tls in wanted}
         pools: dict[str, PoolLinks] = {}
         for name, pool in balancer.pools.items():
-            pools[name] = self._pool(pool, status, links, plan)
+            pools[name] = self._pool(pool, status, links, plan, self.pools)
+        known = self._away
+        self._away = {
+            name: self._pool(pool, Status(), links, plan, known) for name, pool in balancer.stragglers.pools.items()
+        }
         for address, link in self._links.items():
             if address not in links:
                 link.retire()
@@ -148,7 +156,20 @@ class Proxy:
         self._shed()
         self._tick()
 
-    def _pool(self, pool: Pool, status: Status, links: dict[Address, Link], plan: Plan) -> PoolLinks:
+    def _stray(self, world: World) -> None:
+        """What goes to other regions goes by this World; while this one drains, that is everything."""
+        elsewhere, counters = self.elsewhere, Counters(self._cells, world.plan.counters or self._slots)
+        elsewhere.swap(world, self._away, counters)
+        if elsewhere.draining:
+            self._say_last()
+        states, now = elsewhere.states(world), self.clock()
+        for pool in self._away.values():
+            pool.state.update(pool.state.pool, states, {}, now)
+        self._shed()
+
+    def _pool(
+        self, pool: Pool, status: Status, links: dict[Address, Link], plan: Plan, before: dict[str, PoolLinks]
+    ) -> PoolLinks:
         """The pool as it was, brought up to date, or a new one.
 
         Pools that share a server share its connections, if they talk to it alike.
@@ -162,7 +183,7 @@ class Proxy:
             addresses[server.id] = links[address]
         counters = Counters(self._cells, plan.counters or self._slots)
         places = Places(self._cells, self._others)
-        known = self.pools.get(pool.name) or PoolLinks(PoolState(pool, status.servers), counters, places)
+        known = before.get(pool.name) or PoolLinks(PoolState(pool, status.servers), counters, places)
         known.update(pool, status, addresses, counters, plan, self.clock())
         return known
 
@@ -250,7 +271,7 @@ class Proxy:
         """Under too much load every request is looked at, else only those that have a rule."""
         self._shedding = self.limiter.overload.active
         for way in self._ways:
-            way.rich = way.ruled or self._shedding
+            way.rich = way.ruled or self._shedding or self.elsewhere.draining
 
     def _tick(self) -> None:
         """The deadlines that anything which starts now gets: made here once, not once a request."""
@@ -262,7 +283,7 @@ class Proxy:
         self.idle_by = now + timeouts.idle_s
         self.tunnel_by = now + timeouts.tunnel_s
         self.keepalive_by = now + timeouts.keepalive_s
-        for pool in self.pools.values():
+        for pool in (*self.pools.values(), *self._away.values()):
             pool.try_by = now + (pool.state.pool.retries.per_try_s or timeouts.first_byte_s)
         self.date = formatdate(usegmt=True).encode()
 
@@ -274,9 +295,10 @@ class Proxy:
         self._limit(now)
         late: list[Callable[[], None]] = []
         began_by = now - (self.balancer.timeouts.total_s or math.inf)
-        if self.draining:
+        if self.draining or self.elsewhere.draining:
             self._say_last()
-        for pool in self.pools.values():
+        pools = (*self.pools.values(), *self._away.values())
+        for pool in pools:
             pool.active = 0
         for client in self.clients:
             if client.phase == TUNNEL:
@@ -293,7 +315,7 @@ class Proxy:
             expire()
         for link in self._links.values():
             link.sweep(now)
-        for pool in self.pools.values():
+        for pool in pools:
             back = pool.state.sweep(now)
             if pool.watch is not None:
                 pool.watch.forget(back)

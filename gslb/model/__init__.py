@@ -19,6 +19,7 @@ from gslb.model.balancing import (
     Server,
     SessionCookie,
     Sticky,
+    Stragglers,
     Timeouts,
 )
 from gslb.model.guarding import BreakerRule, BreakerState, Gate, OutlierRule, SlowStart
@@ -100,6 +101,7 @@ __all__ = [
     "State",
     "Status",
     "Sticky",
+    "Stragglers",
     "Thresholds",
     "Timeouts",
     "WhenAllDown",

@@ -12,6 +12,7 @@ from gslb.model.limits import Limits
 from gslb.model.listening import ServerTls
 from gslb.model.routing import Route
 from gslb.model.scaling import ScalingRule
+from gslb.model.steering import Service
 
 _TLS = ServerTls()  # of a server that is asked to be spoken to by HTTPS in a pool without TLS
 
@@ -208,6 +209,25 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Stragglers:
+    """Requests that come to a region which drains or has no servers left, and the other regions that may have them.
+
+    Attributes:
+        mode: "proxy" them there, "redirect" the client, or "refuse": they are answered here.
+        services: the region's, each without this region; those that no other region with a URL serves are not here.
+        pools: of regions in place of servers (a server's id is its region's name), by the pool's name.
+        pool_of: by service, the name of its pool.
+        own: the service that is meant by requests that name the region itself.
+    """
+
+    mode: Literal["proxy", "redirect", "refuse"] = "proxy"
+    services: Mapping[str, Service] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    pool_of: Mapping[str, str] = field(default_factory=dict)
+    own: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Balancer:
     """A region node's proxy: which region it is, its routes in order, its pools by name."""
 
@@ -219,10 +239,12 @@ class Balancer:
     upgrades: tuple[str, ...] = ("websocket",)  # protocols that a connection may be switched to
     max_head_bytes: int = 32_768
     limits: Limits = field(default_factory=Limits)
+    stragglers: Stragglers = field(default_factory=Stragglers)
 
     @property
     def server_tls(self) -> set[ServerTls]:
         """Every way in which TLS is spoken to servers."""
         found = {pool.tls for pool in self.pools.values()}
-        found |= {pool.tls_to(server) for pool in self.pools.values() for server in pool.servers if server.protocol}
+        others = (*self.pools.values(), *self.stragglers.pools.values())
+        found |= {pool.tls_to(server) for pool in others for server in pool.servers if server.protocol}
         return {tls for tls in found if tls is not None}

@@ -30,6 +30,7 @@ from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
 from gslb.node.discovering import Discovering
+from gslb.node.draining import Draining
 from gslb.node.guarding import Guarding
 from gslb.node.leasing import Leasing
 from gslb.node.messages import Asks, Outcomes, Sessions
@@ -64,6 +65,7 @@ class Control:
         self.row = context.board.rows[0]
         self.started = time.monotonic()
         self.planning = Planning(context, restarts)
+        self.draining = Draining(context.board, lambda: self.planning.plan)
         self.side: Side = (EdgeSide if context.role == "edge" else RegionSide)(context)
         self.registering = Registering(
             context, self.planning, lambda: self.overriding.shown(self.side.describe(time.monotonic())["servers"]),
@@ -250,6 +252,7 @@ class Control:
         if new.draining != self.status.draining:
             why = said.draining or "the parent stands still"
             log.warning("draining: %s" if new.draining else "not draining any more%.0s", why)
+        self.draining.update(new.draining and self.context.role == "region", time.monotonic())
         self.status = new
         self.spread.publish(new)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
@@ -18,22 +17,17 @@ from gslb.balancing.loads import LoadReport
 from gslb.balancing.tallies import Counted
 from gslb.dns.responder import Responder
 from gslb.dns.server import TcpServer, UdpServer
-from gslb.errors import GeoError
-from gslb.geo.database import Database
-from gslb.geo.locate import Locator
 from gslb.http.frontdoor import FrontDoor
 from gslb.http.proxy import Proxy
 from gslb.http.reporting import Report, unheard
-from gslb.model import GeoSource, Plan, World
+from gslb.model import Plan, World
 from gslb.node.board import Row
 from gslb.node.context import NodeContext
 from gslb.node.listeners import Listeners
+from gslb.node.locating import Locating
 from gslb.tcp.forwarder import Forwarder
 from gslb.telemetry import Counters
 from gslb.tls.material import Keys
-
-log = logging.getLogger("gslb.worker")
-
 
 AskControl = Callable[[int, tuple[Ask, ...]], bool]
 
@@ -103,10 +97,7 @@ class EdgePlane:
         self.ask: AskControl = nobody_there
         self.share: ShareSessions = nobody_listens
         self._plan: Plan | None = None
-        self._database: Database | None = None
-        self._geo: GeoSource | None = None
-        self._locator: Locator | None = None
-        self._tables: tuple[str, Mapping[Hashable, Any]] = ("", {})
+        self._locating = Locating(index)
         self._responder: Responder | None = None
         self._frontdoor: FrontDoor | None = None
         self._udp: list[UdpServer] = []
@@ -117,14 +108,13 @@ class EdgePlane:
         """See Plane. A new Plan makes new counters, a new Locator and so new answers; a new Status only the latter."""
         if world.plan is not self._plan:
             self._plan = world.plan
-            self._locate(world.plan)
-        assert self._locator is not None
+            self._locating.take(world.plan, world.plan.services)
         if self._responder is None or self._frontdoor is None:
             await self._open(world, cookie_secret)
         else:
             counters = Counters(self._row.cells, world.plan.counters)
-            self._responder.swap(world, self._locator, counters)
-            self._frontdoor.swap(world, self._locator, counters)
+            self._responder.swap(world, self._locating.locator, counters)
+            self._frontdoor.swap(world, self._locating.locator, counters)
             self._http.swap(world.plan)
 
     def certify(self, keys: Keys) -> None:
@@ -132,11 +122,8 @@ class EdgePlane:
         self._http.certify(keys)
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
-        """See Plane. Tables for another file are kept until that file's Plan comes."""
-        self._tables = (stamp, tables)
-        if self._locator is not None and self._geo is not None and self._geo.stamp == stamp:
-            for key, table in tables.items():
-                self._locator.install(key, table)
+        """See Plane."""
+        self._locating.install(stamp, tables)
 
     def lease(self, pool: str, server: str, epoch: int, lease: int) -> None:
         """See Plane: an edge has no servers."""
@@ -150,29 +137,16 @@ class EdgePlane:
     def loads(self, pool: str, loads: Mapping[str, LoadReport]) -> None:
         """See Plane: an edge has no servers."""
 
-    def _locate(self, plan: Plan) -> None:
-        """A Locator for `plan`; the database is opened again only if the file changed."""
-        if plan.geo != self._geo:
-            database = None
-            try:
-                database = Database(plan.geo.path) if plan.geo else None
-            except GeoError as error:  # control has read this very file: keep the one we have
-                log.error("worker %d: %s", self._index + 1, error)
-            if database is not None or plan.geo is None:
-                self._database, self._geo = database, plan.geo
-        self._locator = Locator(self._database, plan.services)
-        self.install(*self._tables)
-
     async def _open(self, world: World, cookie_secret: bytes) -> None:
         """Builds the servers and starts reading from the sockets."""
-        assert self._locator is not None
+        locator = self._locating.locator
         loop = asyncio.get_running_loop()
         sockets, index = self._context.sockets, self._index
         counters = Counters(self._row.cells, world.plan.counters)
         self._responder = Responder(
-            world, self._locator, counters, node_id=self._context.node.encode(), cookie_secret=cookie_secret
+            world, locator, counters, node_id=self._context.node.encode(), cookie_secret=cookie_secret
         )
-        self._frontdoor = FrontDoor(world, self._locator, counters, clock=time.monotonic)
+        self._frontdoor = FrontDoor(world, locator, counters, clock=time.monotonic)
         self._udp = [UdpServer(sock, self._responder, time.monotonic) for sock in sockets.of_worker("dns_udp", index)]
         self._tcp = [TcpServer(sock, self._responder, time.monotonic) for sock in sockets.of_worker("dns_tcp", index)]
         for udp in self._udp:
@@ -221,6 +195,7 @@ class RegionPlane:
         self._proxy: Proxy | None = None
         self._forwarder: Forwarder | None = None
         self._listeners = Listeners(context, index)
+        self._locating = Locating(index)
         self._keys = Keys()
 
     async def swap(self, world: World, cookie_secret: bytes) -> None:
@@ -244,8 +219,9 @@ class RegionPlane:
             await self._listeners.open(world.plan, proxy.protocol, proxy.count_refused, head_s, forwarder)
         else:
             self._proxy.swap(world)
-        if world.plan is not self._plan and self._forwarder is not None:
+        if world.plan is not self._plan and self._proxy is not None and self._forwarder is not None:
             self._plan = world.plan
+            self._proxy.elsewhere.locate(self._locating.take(world.plan, self._proxy.balancer.stragglers.services))
             self._forwarder.swap(world.plan, Counters(self._row.cells, world.plan.counters))
             self._listeners.swap(world.plan)
 
@@ -257,7 +233,7 @@ class RegionPlane:
             self._proxy.certify(keys)
 
     def install(self, stamp: str, tables: Mapping[Hashable, Any]) -> None:
-        """See Plane: a region steers nobody yet."""
+        """See Plane: a region steers only its stragglers, without tables."""
 
     def counts(self, *, whole: bool) -> Mapping[str, Counted]:
         """See Plane."""

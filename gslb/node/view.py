@@ -54,6 +54,7 @@ class View:
             "status_generation": control.status.generation,
             "stale": control.status.stale,
             "draining": control.status.draining,
+            "drain": control.draining.describe(control.overriding.draining or "the parent stands still", now),
             "overrides": control.overriding.describe()["overrides"],
             "services": {
                 key: {"state": one.state.value, "why": one.why} for key, one in control.status.services.items()

@@ -11,17 +11,20 @@ from typing import Any
 import click
 
 from gslb.config.load import load
-from gslb.ops import client, show
+from gslb.ops import client, drain_waiting, show
 from gslb.ops.commands import FINE, NOT_SO, WRONG, admin_urls
+from gslb.units import parse_duration
 
 NOT_HERE = 404
 
 
-def override(directory: Path, words: dict[str, Any], *, node: str | None, as_json: bool) -> int:
+def override(directory: Path, words: dict[str, Any], *, node: str | None, as_json: bool, wait: str = "") -> int:
     """0 if a node obeys and none refuses, 1 if none runs here or knows the target, 2 if one refuses.
 
-    Where nodes share a Redis one that obeys is enough; where they do not, each has to be told.
+    Where nodes share a Redis one that obeys is enough; where they do not, each has to be told. `wait`: how long to
+    wait for the end of a region's drain, which is 1 if it doesn't come; "" is not at all.
     """
+    most_s = _duration(wait) if wait else 0.0
     urls = {"node": node} if node else admin_urls(load(directory, environment=dict(os.environ)))
     words = {key: value for key, value in words.items() if value not in (None, False)} | {"author": _author(words)}
     answers: dict[str, Any] = {}
@@ -41,7 +44,14 @@ def override(directory: Path, words: dict[str, Any], *, node: str | None, as_jso
         click.echo(json.dumps(answers, indent=2))
     else:
         show.overridden(answers, words)
-    return code
+    return drain_waiting.wait(urls, most_s) if most_s and code == FINE else code
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise click.UsageError(f"--wait: {error}") from None
 
 
 def _author(words: dict[str, Any]) -> str:

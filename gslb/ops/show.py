@@ -98,6 +98,8 @@ def status(answers: Mapping[str, Any]) -> None:
             + (" [red]isolated[/]" if answer.get("isolated") else "")
         )
         rows = table("  what", "state", "why")
+        if answer.get("drain"):
+            rows.add_row("  drain", state("draining"), escape(drained(answer["drain"])))
         for one in answer.get("overrides", []):
             rows.add_row(*map(escape, _override_row(one)))
         for service, known in answer.get("services", {}).items():
@@ -182,6 +184,19 @@ def overridden(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
             held = ", ".join(f"{one['action']} {one['target']}" for one in answer["overrides"]) or "none"
             said = f"{words['action']} {words['target']}; in force: {held}"
             _console.print(f"[green]{escape(name)}[/]: {escape(said)}")
+
+
+def drained(said: Mapping[str, Any]) -> str:
+    """A drain in a line."""
+    strays = said["stragglers"]
+    parts = [f"{said['clients_left']} clients left, {said['requests_left']} requests under way"]
+    if said["dns_ends_in_s"]:
+        parts.append(f"resolvers may send clients for another {said['dns_ends_in_s']:.0f} s")
+    if strays["proxied"] or strays["redirected"]:
+        parts.append(f"{strays['proxied']} requests proxied to other regions, {strays['redirected']} redirected")
+    if strays["nowhere"]:
+        parts.append(f"{strays['nowhere']} served here, as no other region is up")
+    return "; ".join(parts)
 
 
 def _override_row(one: Mapping[str, Any]) -> tuple[str, str, str]:
