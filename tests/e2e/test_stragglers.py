@@ -1,4 +1,4 @@
-"""Clients that still come to a region which drains, or has lost its servers, notice nothing: TTLs are not waited for."""
+"""Clients that still come to a region which drains, or has lost its servers, notice nothing and wait for no TTL."""
 
 import threading
 import time
