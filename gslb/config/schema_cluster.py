@@ -18,6 +18,7 @@ from gslb.config.values import (
     Hint,
     HostName,
     Listen,
+    LongTime,
     Name,
     Network,
     RedisUrl,
@@ -121,6 +122,15 @@ class ProbeSection(Section):
     timeout: ShortTime = Field(0.8, description="a probe without a whole answer by then has failed")
     fall: Annotated[int, Ge(1), Le(100)] = Field(3, description="failures that take a region down")
     rise: Annotated[int, Ge(1), Le(100)] = Field(10, description="successes in a row that bring a region back")
+    withdraw_max: Annotated[Share, Within("0%", "100%")] = Field(
+        0.5, description="so much of the capacity may go down at once by probes alone, where there are three regions "
+        "or more; beyond it the check is the suspect: regions are held as they were, with an alarm"
+    )
+    hold: LongTime = Field(30.0, description="how long they are held; what they confirm themselves is believed at once")
+    spill: Annotated[Share, Within("0%", "75%")] = Field(
+        0.75, description="the most of a region's clients that its own word may send elsewhere, while servers are "
+        "missing, requests fail or there are more than its `capacity`; 0% is none"
+    )
     addresses: Annotated[bool, Unbuilt("probe.addresses: true")] = Field(
         default=False, description="probe each published address by itself, and withdraw it alone"
     )

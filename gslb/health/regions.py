@@ -9,16 +9,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gslb.health.quorum import Freshness, OwnWord, judge
+from gslb.health.share import LEAST
 from gslb.health.tracker import Tracker
+from gslb.health.withholding import Withholding
 from gslb.model import RegionStatus, State
 
 BODY_MAX_BYTES = 4096
 PEERS_MAX = 256
 FRESH_S = 3.0
+SILENT_MAX_S = 120.0  # a region that was not heard for longer has not fallen silent now
 _BEST_FIRST = tuple(State).index
 
 
@@ -31,6 +34,9 @@ class ProbeOptions:
     timeout_s: float = 0.8
     rise: int = 10
     fall: int = 3
+    withdraw_max: float = 0.5  # of the capacity, that probes alone may take away at once
+    hold_s: float = 30.0  # for how long more than that is held
+    spill: float = 0.75  # the most of a region's clients that its own word may send elsewhere
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class Word:
 
     word: OwnWord
     at: float
+    share: float = 1.0  # of the region's clients, what it can have
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +83,20 @@ class Regions:
     good: dict[str, State] = field(default_factory=dict)
     isolated: bool = False
     suspects: tuple[str, ...] = ()  # vantages that see nothing up while others do: their views don't count
+    withholding: Withholding = field(default_factory=Withholding)
+    capacities: Mapping[str, float] = field(default_factory=dict)  # of regions, in requests a second
     stale: bool = False  # the last judgement rests, for some region, on what was known before
 
     def remember(self, states: Mapping[str, State]) -> None:
         """What was last known good when this node stopped: it counts until there is fresh evidence."""
         self.good = {name: state for name, state in states.items() if name in self.seen}
 
-    def configure(self, names: Sequence[str], options: ProbeOptions) -> None:
+    def configure(
+        self, names: Sequence[str], options: ProbeOptions, capacities: Mapping[str, float] | None = None
+    ) -> None:
         """Watches exactly `names`; what is known of those that stay is kept."""
+        self.capacities = capacities or {}
+        self.withholding.withdraw_max, self.withholding.hold_s = options.withdraw_max, options.hold_s
         fresh = (options.rise, options.fall) != (self.options.rise, self.options.fall)
         self.options = options
         self.seen = {
@@ -103,9 +116,9 @@ class Regions:
         seen.tracker.observe(ok, now)
         seen.ok, seen.at, seen.why = ok, now, why
         if ok and body:
-            word = own_word(body)
-            if word is not None:
-                self.words.setdefault(name, {})["probe"] = Word(word, now)
+            said = own_word(body)
+            if said is not None:
+                self.words.setdefault(name, {})["probe"] = Word(said[0], now, said[1])
 
     def heard(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
         """A region node's heartbeat from the shared store: its own word, and its view of the other regions."""
@@ -119,7 +132,7 @@ class Regions:
             return
         words = self.words.setdefault(name, {})
         if isinstance(state, str) and state in set(OwnWord) and (node in words or len(words) < PEERS_MAX):
-            words[node] = Word(OwnWord(state), now)
+            words[node] = Word(OwnWord(state), now, _share(payload))
 
     def viewed(self, node: str, incarnation: int, sequence: int, payload: Mapping[str, Any], now: float) -> None:
         """Another observer's view of all regions from the shared store."""
@@ -154,6 +167,12 @@ class Regions:
         fresh = [word.word for word in self.words.get(name, {}).values() if now - word.at <= FRESH_S]
         return min(fresh, key=tuple(OwnWord).index) if fresh else None
 
+    def share(self, name: str, now: float) -> float:
+        """Of its clients, what the region can have by its fresh word, never under LEAST: the mean of its nodes'."""
+        fresh = {source: word.share for source, word in self.words.get(name, {}).items() if now - word.at <= FRESH_S}
+        nodes = [share for source, share in fresh.items() if source != "probe"] or list(fresh.values())
+        return max(LEAST, 1.0 - self.options.spill, sum(nodes) / len(nodes)) if nodes else 1.0
+
     def judge(
         self, now: float, overrides: Mapping[str, tuple[State, str]] | None = None
     ) -> dict[str, RegionStatus]:
@@ -171,7 +190,7 @@ class Regions:
             word = self.word(name, now)
             silent = word is None and all(state is State.UNKNOWN for state in views.values())
             self.stale = self.stale or (silent and name in self.good)
-            found[name] = judge(
+            judged = judge(
                 override=(overrides or {}).get(name),
                 own_word=word,
                 views=views,
@@ -179,6 +198,12 @@ class Regions:
                 last_good=self.good.get(name),
                 changes_in_s=seen.tracker.changes_in(self.options.fast_interval_s),
             )
+            share = 1.0 if judged.forced else self.share(name, now)
+            if share < 1.0:
+                judged = replace(judged, share=share, why=f"{judged.why}; it can have {share:.0%} of its clients")
+            found[name] = judged
+        confirmed = {name: self._confirmed(name, now) for name in found}
+        found = self.withholding.hold(found, self.capacities, confirmed, now)
         if not self.isolated:
             self.good = {name: one.state for name, one in found.items() if one.state is not State.UNKNOWN}
         return found
@@ -204,6 +229,13 @@ class Regions:
         self.suspects = tuple(sorted(blind)) if some_up else ()
         return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
 
+    def _confirmed(self, name: str, now: float) -> bool:
+        """Whether a region's own words bear out that it is down: it says so, or its nodes have fallen silent."""
+        if self.word(name, now) is OwnWord.NO_SERVERS:
+            return True
+        ages = [now - word.at for source, word in self.words.get(name, {}).items() if source != "probe"]
+        return bool(ages) and FRESH_S < min(ages) < SILENT_MAX_S
+
     def evidence(self, now: float) -> dict[str, dict[str, Any]]:
         """What each region's status rests on, with ages in seconds, for people."""
         found: dict[str, dict[str, Any]] = {}
@@ -222,10 +254,17 @@ class Regions:
         return found
 
 
-def own_word(body: bytes) -> OwnWord | None:
-    """The state in a reply of `/.well-known/gslb`; None if it isn't ours."""
+def own_word(body: bytes) -> tuple[OwnWord, float] | None:
+    """The state in a reply of `/.well-known/gslb`, and the share of its clients; None if it isn't ours."""
     try:
         found = json.loads(body[:BODY_MAX_BYTES])
-        return OwnWord(found["state"])
+        return OwnWord(found["state"]), _share(found)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _share(payload: Mapping[str, Any]) -> float:
+    """The share in a region's word, in quarters; 1 if there is none that can be one."""
+    share = payload.get("share", 1.0)
+    sane = type(share) in (int, float) and LEAST <= share <= 1.0
+    return round(share / LEAST) * LEAST if sane else 1.0

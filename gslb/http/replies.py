@@ -83,21 +83,14 @@ def region_word(balancer: Balancer, status: Status, generation: int, draining: b
 
     `state` is "draining" if the node is, "no_servers" if a route that takes every request to its hosts has no usable
     server in any of its pools (if any routed pool has none, where there is no such route), else "up".
-    `healthy_capacity` is the usable share of the weights.
+    `healthy_capacity` is the usable share of the weights; `share`, of its clients, is what the region can have.
     Breakers and ejections lower the capacity but not the state: they end by requests, and a region that calls itself
     empty gets none.
     """
-    pools = [balancer.pools[name] for name in dict.fromkeys(name for route in balancer.routes for name in route.pools)]
+    pools = _routed(balancer)
     main = [route.pools for route in balancer.routes if route.takes_any and route.pools]
     main = main or [(pool.name,) for pool in pools]
     usable = {pool.name: _usable(pool, status) for pool in pools}
-    weights = sum(server.weight for pool in pools for server in pool.servers)
-    usable_weight = sum(
-        server.weight
-        for pool in pools
-        for server in pool.servers
-        if _is_usable(pool, server.id, server.weight, status) and not _is_held_back(pool, server.id, status)
-    )
     state = "up"
     if draining or status.draining:
         state = "draining"
@@ -107,10 +100,28 @@ def region_word(balancer: Balancer, status: Status, generation: int, draining: b
         "region": balancer.region,
         "state": state,
         "servers": {"up": sum(usable.values()), "total": sum(len(pool.servers) for pool in pools)},
-        "healthy_capacity": round(usable_weight / weights, 4) if weights else 0.0,
+        "healthy_capacity": healthy_capacity(balancer, status),
+        "share": status.share,
         "generation": generation,
     }
     return json.dumps(word).encode() + b"\n"
+
+
+def _routed(balancer: Balancer) -> list[Pool]:
+    return [balancer.pools[name] for name in dict.fromkeys(name for route in balancer.routes for name in route.pools)]
+
+
+def healthy_capacity(balancer: Balancer, status: Status) -> float:
+    """The usable share of the weights of all pools that routes name; 0.0 to 1.0."""
+    pools = _routed(balancer)
+    weights = sum(server.weight for pool in pools for server in pool.servers)
+    usable = sum(
+        server.weight
+        for pool in pools
+        for server in pool.servers
+        if _is_usable(pool, server.id, server.weight, status) and not _is_held_back(pool, server.id, status)
+    )
+    return round(usable / weights, 4) if weights else 0.0
 
 
 def _usable(pool: Pool, status: Status) -> int:

@@ -46,13 +46,15 @@ class RegionStatus:
     """What steers of a region, and the one line that says why.
 
     `forced`: an operator said so. `changes_in_s`: the soonest that the state could change while it is moving, None
-    while nothing moves (TTLs follow it).
+    while nothing moves (TTLs follow it). `share`: how much of its clients it can have, below 1 while it says so itself
+    or an operator does; the others go where they would if it were not there.
     """
 
     state: State
     why: str = ""
     forced: bool = False
     changes_in_s: float | None = None
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class Status:
     `generation` changes whenever something that steers does, and only then (engine.py's `steers`). `last_good`: by
     service, the regions that were up when any was, for `when_all_down: last_good`. `stale`: last known, not fresh.
     `services`: by `service@region`, what an operator said of a service there; it goes before the region's own.
+    `share`: of its clients that this region's node can have, see health/share.py.
     """
 
     generation: int = 0
@@ -75,6 +78,7 @@ class Status:
     stale: bool = False
     breakers: Mapping[str, BreakerState] = field(default_factory=dict)
     services: Mapping[str, RegionStatus] = field(default_factory=dict)
+    share: float = 1.0
 
     def of(self, service: str, region: str) -> RegionStatus | None:
         """What holds of a region for a service; None if nothing is known."""

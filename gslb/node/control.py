@@ -241,6 +241,7 @@ class Control:
             services=said.services(), stale=side.stale, draining=self._parent_hangs() or bool(said.draining),
             breakers=self.guarding.standings(),
         )  # fmt: skip
+        new = replace(new, share=side.share(self.planning.plan, new, time.monotonic()))
         new = replace(new, last_good=last_good(self.planning.plan.services.values(), new))
         if new == self.status and not first:
             return

@@ -70,6 +70,7 @@ class StatusChange:
     stale: bool = False
     breakers: Mapping[str, BreakerState | None] = field(default_factory=dict)
     services: Mapping[str, RegionStatus | None] = field(default_factory=dict)
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def diff(old: Status, new: Status, number: int) -> StatusChange:
         new.stale,
         changed(old.breakers, new.breakers),
         changed(old.services, new.services),
+        new.share,
     )
 
 
@@ -202,6 +204,7 @@ def apply(status: Status, change: StatusChange) -> Status:
         stale=change.stale,
         breakers=merged(status.breakers, change.breakers),
         services=merged(status.services, change.services),
+        share=change.share,
     )
 
 

@@ -20,6 +20,7 @@ from gslb.http.replies import region_word
 from gslb.model import Balancer, HealthCheck, Plan, Pool, RegionStatus, Server, ServerTls, State, Status
 from gslb.node.agents import Agents
 from gslb.node.context import NodeContext
+from gslb.node.own_share import OwnShare
 from gslb.node.watching import Watching
 from gslb.state.store import Report
 from gslb.tls.contexts import client_contexts
@@ -70,6 +71,9 @@ class Side(Protocol):
 
     def servers(self) -> Mapping[str, State]:
         """For the Status: what isn't UP."""
+
+    def share(self, plan: Plan, status: Status, now: float) -> float:
+        """For the Status: of its clients, what this node's region can have."""
 
     def payload(self, status: Status) -> dict[str, Any]:
         """What this node, whose Status is this, tells the others."""
@@ -122,7 +126,7 @@ class EdgeSide:
 
     def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
         """See Side."""
-        return self._watching.picture.judge(now, overrides)
+        return self._watching.judge(now, overrides)
 
     @property
     def stale(self) -> bool:
@@ -132,6 +136,10 @@ class EdgeSide:
     def servers(self) -> Mapping[str, State]:
         """See Side."""
         return {}
+
+    def share(self, plan: Plan, status: Status, now: float) -> float:
+        """See Side: an edge turns nobody away."""
+        return 1.0
 
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side."""
@@ -172,6 +180,7 @@ class RegionSide:
 
     def __init__(self, context: NodeContext) -> None:
         self._watching = Watching(context.node, context.name)
+        self._own_share = OwnShare(context.board)
         self._watched: dict[str, Watched] = {}
         self._unwatched: list[str] = []
         self._draining: list[str] = []
@@ -273,7 +282,7 @@ class RegionSide:
 
     def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
         """See Side: of the other regions."""
-        return self._watching.picture.judge(now, overrides)
+        return self._watching.judge(now, overrides)
 
     @property
     def stale(self) -> bool:
@@ -285,6 +294,10 @@ class RegionSide:
         down = {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
         draining = {key: State.DRAINING for key in self._draining if down.get(key) is not State.DOWN}
         return {**down, **draining}
+
+    def share(self, plan: Plan, status: Status, now: float) -> float:
+        """See Side."""
+        return self._own_share.look(plan, status, now)
 
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
@@ -307,4 +320,4 @@ class RegionSide:
                 rows[key] |= {"state": State.DRAINING.value, "why": "in maintenance: no new requests"}
         for key, said in self.agents.describe(now).items():
             rows.get(key, {})["agent"] = said
-        return {"servers": rows, **self._watching.describe(now)}
+        return {"servers": rows, "share_why": self._own_share.why, **self._watching.describe(now)}

@@ -59,7 +59,10 @@ class View:
             "services": {
                 key: {"state": one.state.value, "why": one.why} for key, one in control.status.services.items()
             },
+            "share": {"share": control.status.share, "why": described.get("share_why", "")},
             "isolated": described.get("isolated", False),
+            "held": described.get("held", {}),
+            "suspect_observers": described.get("suspect_observers", []),
             "geo_problem": control.planning.geo_problem,
             "certificates": control.certificates.describe(),
             "regions": {
@@ -206,8 +209,13 @@ class View:
         control, gauges = self._control, self._gauges
         regions = control.status.regions
         gauges.set("gslb_isolated", described.get("isolated", False))
+        gauges.set("gslb_regions_held", len(described.get("held", ())))
+        gauges.set("gslb_suspect_observers", len(described.get("suspect_observers", ())))
+        if control.context.role == "region":
+            gauges.set("gslb_own_share", control.status.share)
         for name, one in regions.items():
             gauges.set("gslb_region_up", one.state is State.UP, region=name)
+            gauges.set("gslb_region_share", one.share, region=name)
             for state in State:
                 gauges.set("gslb_region_state", one.state is state, region=name, state=state.value)
             age_s = described.get("evidence", {}).get(name, {}).get("probe", {}).get("age_s")

@@ -5,6 +5,7 @@ The picture itself is health/regions.py; this aims its probes and translates wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +14,10 @@ from gslb.health.check import CHECKS
 from gslb.health.regions import ProbeOptions, Regions
 from gslb.health.runner import Target
 from gslb.http.replies import WELL_KNOWN
-from gslb.model import Plan, State
+from gslb.model import Plan, RegionStatus, State
 from gslb.state.store import Report
+
+log = logging.getLogger("gslb.control")
 
 
 class Watching:
@@ -28,14 +31,29 @@ class Watching:
     def configure(self, plan: Plan, config: Config) -> None:
         """Watches the regions that the Plan names from now on."""
         probe = config.probe
-        options = ProbeOptions(probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall)
+        options = ProbeOptions(
+            probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall,
+            probe.withdraw_max, probe.hold, probe.spill,
+        )  # fmt: skip
         regions = {name: region for name, region in plan.regions.items() if name != self.picture.vantage}
-        self.picture.configure(tuple(regions), options)
+        capacities = {name: region.capacity for name, region in regions.items()}
+        self.picture.configure(tuple(regions), options, capacities)
         check = CHECKS.get("http")(path=WELL_KNOWN.decode(), expect="200")
         self.targets = {
             name: Target(check, region.url, options.interval_s, options.fast_interval_s, options.timeout_s)
             for name, region in regions.items()
         }
+
+    def judge(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
+        """Every region's status; what begins to be held, or ends to, is told by the log."""
+        before = self.picture.withholding.held
+        found = self.picture.judge(now, overrides)
+        held = self.picture.withholding.held
+        for name in held.keys() - before.keys():
+            log.error("region %s is held as it was: too much fails at once", name, extra={"why": held[name]})
+        for name in before.keys() - held.keys():
+            log.warning("region %s is not held any more: it is %s", name, found[name].state.value)
+        return found
 
     def changing(self, name: str) -> bool:
         """Whether a region is in doubt and is probed at the fast interval."""
@@ -69,6 +87,7 @@ class Watching:
         picture = self.picture
         return {
             "isolated": picture.isolated,
+            "held": dict(picture.withholding.held),
             "suspect_observers": list(picture.suspects),
             "evidence": picture.evidence(now),
         }

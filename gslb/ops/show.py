@@ -85,6 +85,22 @@ def _add_guards(rows: Table, answer: Mapping[str, Any]) -> None:
             rows.add_row(f"  pool {escape(pool)}", state("panic"), why)
 
 
+def _add_regions(rows: Table, answer: Mapping[str, Any]) -> None:
+    """What is held, who is suspect, services, regions, and what this node says of its own."""
+    for region, why in answer.get("held", {}).items():
+        rows.add_row(f"  held {escape(region)}", "[red]held[/]", escape(why))
+    for observer in answer.get("suspect_observers", []):
+        rows.add_row(f"  observer {escape(observer)}", "[yellow]suspect[/]", "sees nothing up while others do")
+    for service, known in answer.get("services", {}).items():
+        rows.add_row(f"  service {escape(service)}", state(known["state"]), escape(known["why"]))
+    for region, known in answer.get("regions", {}).items():
+        rows.add_row(f"  region {escape(region)}", state(known["state"]), escape(known["why"]))
+    share = answer.get("share", {})
+    if share.get("why"):
+        why = f"of its clients it can have: {share['why']}"
+        rows.add_row("  share", f"[yellow]{share['share']:.0%}[/]", escape(why))
+
+
 def status(answers: Mapping[str, Any]) -> None:
     """`gslb status`: a block a node."""
     for name, answer in answers.items():
@@ -102,10 +118,7 @@ def status(answers: Mapping[str, Any]) -> None:
             rows.add_row("  drain", state("draining"), escape(drained(answer["drain"])))
         for one in answer.get("overrides", []):
             rows.add_row(*map(escape, _override_row(one)))
-        for service, known in answer.get("services", {}).items():
-            rows.add_row(f"  service {escape(service)}", state(known["state"]), escape(known["why"]))
-        for region, known in answer.get("regions", {}).items():
-            rows.add_row(f"  region {escape(region)}", state(known["state"]), escape(known["why"]))
+        _add_regions(rows, answer)
         registry = answer.get("registry", {})
         changed = registry.get("servers", {})
         for server, known in answer.get("servers", {}).items():

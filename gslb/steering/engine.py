@@ -6,8 +6,10 @@ A decision runs in stages, each of which leaves its notes in the trace:
    configured region has one the outcome is "no_address": the only NODATA that a configured name may get.
 2. `health`: candidates are the regions UP and UNKNOWN (outcome "steered"); if none, those DRAINING ("draining"); if
    none, `when_all_down` says ("all_down"). What an operator forced down is used only if nothing else is configured.
-3. The service's chain, in order. After each policy regions known to be up come before those unknown.
-4. `answer`: without `limit` in the chain, the first region only.
+3. `share`: a region that can have but a share of its clients is none for the rest of them, chosen by a hash of the
+   client's unit, as long as another candidate is left to them.
+4. The service's chain, in order. After each policy regions known to be up come before those unknown.
+5. `answer`: without `limit` in the chain, the first region only.
 
 A client's place enters through `views` alone, so equal views, units and status give equal decisions but for the words
 of the trace.
@@ -33,6 +35,7 @@ from gslb.model import (
     Status,
     WhenAllDown,
 )
+from gslb.steering.hashing import unit_share
 
 ADDRESSES_MAX = 8  # addresses in one answer, where no `limit` says less
 ALTERNATIVES_MAX = 64  # ready answers to take in turn
@@ -95,13 +98,14 @@ def decide(
                 service.name, outcome, (), ttl_s, valid_until=valid_until,
                 addresses=literal[:ADDRESSES_MAX], trace=tuple(notes),
             )  # fmt: skip
+    pool, shared = _spill(service, pool, client, status, notes)
     orders, sifted = _run(service, pool, views, client, notes)
     return Decision(
         service.name,
         outcome,
         tuple(candidate.region for candidate in orders[0]),
         ttl_s,
-        hashed=any(stage.hashed for stage in sifted),
+        hashed=shared or any(stage.hashed for stage in sifted),
         valid_until=min(valid_until, *(stage.valid_until for stage in sifted), math.inf),
         alternatives=tuple(tuple(each.region for each in order) for order in orders) if len(orders) > 1 else (),
         address_limit=min((stage.address_limit for stage in sifted if stage.address_limit), default=ADDRESSES_MAX),
@@ -111,8 +115,8 @@ def decide(
 
 def steers(status: Status) -> tuple[Hashable | Mapping[str, object], ...]:
     """All of a Status that a decision can depend on: words and ages are not in it. Equal ones share a generation."""
-    regions = {name: (one.state, one.forced, one.changes_in_s) for name, one in status.regions.items()}
-    return regions, status.last_good, {name: one.state for name, one in status.services.items()}
+    regions = {name: (one.state, one.forced, one.changes_in_s, one.share) for name, one in status.regions.items()}
+    return regions, status.last_good, {name: (one.state, one.share) for name, one in status.services.items()}
 
 
 def last_good(services: Iterable[Service], status: Status) -> Mapping[str, tuple[str, ...]]:
@@ -175,6 +179,28 @@ def _pool(service: Service, able: Sequence[Candidate], status: Status) -> tuple[
         good = status.last_good.get(service.name, ())
         pool = tuple(each for each in pool if each.region.name in good) or pool
     return "all_down", pool
+
+
+def _spill(
+    service: Service, pool: Order, client: Client, status: Status, notes: list[Note]
+) -> tuple[Order, bool]:
+    """The candidates that have room for this client, and whether its hash decided that.
+
+    Each region hashes for itself, so that its clients spread over all others, and the same stay as its share moves
+    (as Akamai and NS1 shed load: a part of the clients, not all of them, or the next region falls over, too).
+    """
+    shares = [(status.of(service.name, each.region.name) or _UNSEEN).share for each in pool]
+    if len(pool) < 2 or min(shares) >= 1.0:
+        return pool, False
+    both = zip(pool, shares, strict=True)
+    room = tuple(each for each, share in both if share >= 1.0 or unit_share(client.unit, each.region.name) < share)
+    for each, share in zip(pool, shares, strict=True):
+        if share < 1.0:
+            kept = each in room or not room
+            stays = "this client stays" if each in room else "this client goes to another"
+            why = f"can have {share:.0%} of its clients: {stays if room else 'no other has room for this one'}"
+            notes.append(Note("share", each.region.name, kept, why))
+    return room or pool, True
 
 
 def _note_health(

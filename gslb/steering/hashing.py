@@ -51,6 +51,11 @@ def score(unit: int, name: str, weight: float) -> float:
     return -weight / math.log(share)
 
 
+def unit_share(unit: int, name: str) -> float:
+    """Where in [0, 1) a client stands for `name`; independent of where `score` puts it."""
+    return (mix64(mix64(unit) ^ name64(name)) >> 11) * 2.0**-53
+
+
 def rendezvous(candidates: Sequence[Candidate], unit: int, weight: Callable[[str], float]) -> tuple[Candidate, ...]:
     """`candidates` ranked for the client `unit`: taking one away, or moving one's weight, moves no other pair.
 

@@ -224,7 +224,10 @@ def test_if_nobody_sees_anything_up_everybodys_view_counts():
         probe(regions, turn, eu=False, us=False, ap=False)
     assert set(states(regions, 8).values()) == {"up"}, "alone: isolated"
     regions.viewed("edge-2", 1, 1, {"regions": dict.fromkeys(NAMES, "down")}, 8)
-    assert set(states(regions, 8).values()) == {"down"}, "two witnesses"
+    assert sorted(states(regions, 8).values()) == ["down", "up", "up"], "two witnesses, but too much at once"
+    later = 8 + regions.options.hold_s
+    regions.viewed("edge-2", 1, 2, {"regions": dict.fromkeys(NAMES, "down")}, later)
+    assert set(states(regions, later).values()) == {"down"}
     assert regions.suspects == ()
 
 
@@ -247,3 +250,63 @@ def test_there_is_room_for_a_new_observer_and_the_longest_silent_makes_it():
     assert len(regions.views) == PEERS_MAX
     assert f"edge-{PEERS_MAX + 6}" in regions.views
     assert "edge-2" not in regions.views
+
+
+# ---------------------------------------------------------------- the share of its clients
+def shares(regions, now):
+    return {name: status.share for name, status in regions.judge(now).items()}
+
+
+def test_a_region_that_can_have_half_of_its_clients_says_so_and_is_believed_while_that_is_fresh():
+    regions = healthy()
+    regions.heard("eu/a", 1, 1, {"region": "eu", "state": "up", "share": 0.5}, 3)
+    assert shares(regions, 3) == {"eu": 0.5, "us": 1.0, "ap": 1.0}
+    assert "can have 50% of its clients" in regions.judge(3)["eu"].why
+    assert shares(regions, 3 + FRESH_S + 0.1)["eu"] == 1.0
+
+
+def test_several_nodes_shares_are_averaged_and_a_probes_word_is_only_one_of_theirs():
+    regions = healthy()
+    regions.probed("eu", True, "200", json.dumps({"state": "up", "share": 0.25}).encode(), 3)
+    assert shares(regions, 3)["eu"] == 0.25
+    regions.heard("eu/a", 1, 1, {"region": "eu", "state": "up", "share": 0.5}, 3)
+    regions.heard("eu/b", 1, 1, {"region": "eu", "state": "up", "share": 1.0}, 3)
+    assert shares(regions, 3)["eu"] == 0.75
+
+
+@pytest.mark.parametrize("share", [0, -1, 2, float("nan"), "0.5", None, True, [], 1e999])
+def test_a_share_that_can_be_none_is_all_of_them(share):
+    regions = healthy()
+    regions.heard("eu/a", 1, 1, {"region": "eu", "state": "up", "share": share}, 3)
+    assert shares(regions, 3)["eu"] == 1.0
+
+
+def test_spill_bounds_what_a_region_may_send_elsewhere_and_an_operators_word_is_above_it():
+    regions = picture()
+    regions.configure(NAMES, ProbeOptions(rise=2, fall=3, spill=0.25))
+    probe(regions, 0, eu=True, us=True, ap=True)
+    regions.heard("eu/a", 1, 1, {"region": "eu", "state": "up", "share": 0.25}, 1)
+    assert shares(regions, 1)["eu"] == 0.75
+    assert regions.judge(1, {"eu": (State.UP, "told")})["eu"].share == 1.0
+
+
+# ---------------------------------------------------------------- too much at once
+def test_two_of_three_that_fail_together_by_probes_alone_are_suspect_and_confirmed_by_their_silence():
+    regions = healthy()
+    region_says(regions, "us/a", "us", 2.9, {"ap": "up"})
+    for turn in range(3):
+        probe(regions, 3 + turn * 0.1, eu=False, us=False, ap=True)
+        regions.viewed("edge-2", 1, turn + 1, {"regions": {"eu": "down", "us": "down", "ap": "up"}}, 3 + turn * 0.1)
+    found = regions.judge(3.3)
+    assert [name for name, one in found.items() if one.state is State.DOWN] == ["eu"]
+    assert "held" in found["us"].why
+    assert regions.good["us"] is State.UP, "what is kept on disk is what was let through"
+    regions.viewed("edge-2", 1, 9, {"regions": {"eu": "down", "us": "down", "ap": "up"}}, 5.9)
+    assert regions.judge(2.9 + FRESH_S + 0.1)["us"].state is State.DOWN, "its nodes have fallen silent, too"
+
+
+def test_a_region_that_says_itself_that_it_has_no_servers_is_not_held():
+    regions = healthy()
+    for name in ("eu", "us"):
+        region_says(regions, f"{name}/a", name, 3, state="no_servers")
+    assert [name for name, one in regions.judge(3).items() if one.state is State.DOWN] == ["eu", "us"]

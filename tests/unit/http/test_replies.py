@@ -52,6 +52,7 @@ def test_up_with_its_capacity():
         "state": "up",
         "servers": {"up": 2, "total": 3},
         "healthy_capacity": 0.5,
+        "share": 1.0,
         "generation": 7,
     }
 

@@ -398,3 +398,39 @@ def test_words_steer_nothing_states_do() -> None:
         (RegionStatus(State.UP, "2 of 2", changes_in_s=2.0), False),
     ):
         assert (engine.steers(Status(1, {"eu": first})) == engine.steers(Status(2, {"eu": other}))) is same
+
+
+# ---------------------------------------------------------------- a share of the clients
+def sharing(share: float) -> Status:
+    return status(eu=RegionStatus(State.UP, "told", share=share), us=State.UP, ap=State.UP)
+
+
+def test_a_region_with_a_share_keeps_that_share_of_its_clients_and_the_same_ones_as_it_moves() -> None:
+    def kept(share: float) -> set[int]:
+        return {unit for unit in range(2000) if names(decide(unit=unit, known=sharing(share))) == ["eu"]}
+
+    half, quarter = kept(0.5), kept(0.25)
+    assert 900 < len(half) < 1100
+    assert 430 < len(quarter) < 570
+    assert quarter < half
+    assert len(kept(1.0)) == 2000
+    others = {names(decide(unit=unit, known=sharing(0.5)))[0] for unit in range(2000)}
+    assert others == {"eu", "ap"}, "the next one for a client in Berlin"
+
+
+def test_a_share_is_decided_by_the_unit_and_says_so() -> None:
+    assert decide(known=sharing(0.5)).hashed
+    assert not decide(known=sharing(1.0)).hashed
+    notes = [note for note in decide(known=sharing(0.5)).trace if note.stage == "share"]
+    assert [(note.region, "50%" in note.why) for note in notes] == [("eu", True)]
+
+
+def test_who_has_nowhere_else_to_go_stays() -> None:
+    only = status(eu=RegionStatus(State.UP, "told", share=0.25), us=State.DOWN, ap=State.DOWN)
+    assert all(names(decide(unit=unit, known=only)) == ["eu"] for unit in range(50))
+    everywhere = Status(regions={name: RegionStatus(State.UP, "told", share=0.25) for name in ("eu", "us", "ap")})
+    assert all(decide(unit=unit, known=everywhere).regions for unit in range(200))
+
+
+def test_a_share_steers() -> None:
+    assert engine.steers(sharing(0.5)) != engine.steers(sharing(0.75))
