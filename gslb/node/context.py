@@ -94,6 +94,11 @@ class NodeContext:
     elders: tuple[int, ...] = ()  # workers of the program that this one replaced
 
     @property
+    def cache(self) -> Path:
+        """Where what can be made again is kept: `$CACHE_DIRECTORY` (systemd's word), else beside the state."""
+        return Path(self.environment.get("CACHE_DIRECTORY") or self.directory.path)
+
+    @property
     def node(self) -> str:
         """What this node is called in the shared state: `edge-1`, or `eu-west/host-a` for a region's node."""
         return self.name if self.role == "edge" else f"{self.name}/{self.node_id}"

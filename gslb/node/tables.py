@@ -11,8 +11,7 @@ import asyncio
 import os
 import pickle
 import sys
-from collections.abc import Hashable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from gslb.errors import GslbError, NodeError
 from gslb.model import Service
@@ -21,8 +20,8 @@ TIMEOUT_S = 300.0
 NICENESS = 10
 
 
-async def build(path: str, services: Mapping[str, Service]) -> Mapping[Hashable, Any]:
-    """The tables of every chain in `services` over the database at `path`, by chain key. Raises NodeError."""
+async def build(path: str, services: Mapping[str, Service]) -> bytes:
+    """The pickled tables of every chain in `services` over the database at `path`, by chain key. Raises NodeError."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
@@ -38,8 +37,7 @@ async def build(path: str, services: Mapping[str, Service]) -> Mapping[Hashable,
             await process.wait()
     if process.returncode:
         raise NodeError(f"building prefix tables over {path} failed with exit code {process.returncode}")
-    tables: Mapping[Hashable, Any] = pickle.loads(out)
-    return tables
+    return out
 
 
 def main() -> int:
