@@ -64,7 +64,8 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         health=None
         if health is None
         else HealthCheck(
-            health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall
+            health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall,
+            initial=health.times.initial,
         ),
         retries=_retries(pool.retries),
         limits=pool.limits,

@@ -13,6 +13,8 @@ from gslb.registry import Registry
 
 # No check sees more of a body than this, so none may look for more.
 BODY_MAX_BYTES = 65_536
+DAYS_MAX = 3650  # that a certificate may be asked to hold
+DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """Bytes to send once connected; what comes back is read until the check's `whole` says so, or as far as it goes."""
+    """Bytes to send once connected; what comes back is read until the check's `whole` says so, or as far as it goes.
+
+    `alpn`: the protocol that is asked for where the connection has TLS.
+    """
 
     send: bytes
+    alpn: str = "http/1.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,13 @@ class Handshake:
     """TLS to begin once connected, with `server_name` ("" is the target's own)."""
 
     server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run, by its path and arguments. Its exit status is the reply's status, what it says the body."""
+
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ class Reply:
     expires_in_s: float | None = None
 
 
-Asked = Request | Exchange | Handshake | None
+Asked = Request | Exchange | Handshake | Command | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,15 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import aiohttp
-from yarl import URL  # aiohttp's own; it requotes what it isn't told to leave alone
-
 from gslb.errors import HttpError
-from gslb.health.asking import ask_with_header, exchange, handshake
-from gslb.health.check import BODY_MAX_BYTES, Asked, Check, Exchange, Handshake, Reply, Request, Result
+from gslb.health.asking import ask, exchange, handshake
+from gslb.health.check import Asked, Check, Command, Exchange, Handshake, Reply, Request, Result
+from gslb.health.commanding import Commands
 
 CONCURRENT_MAX = 256  # probes under way at once
 TARGETS_MAX = 50_000
 JITTER = 0.1  # of the interval, each way
 START_SPREAD_S = 0.001  # between the first probes of targets that are set together
-HEAD_MAX_BYTES = 8_190
 
 log = logging.getLogger("gslb.health")
 
@@ -48,7 +45,7 @@ class Target:
     interval_s: float
     fast_interval_s: float
     timeout_s: float
-    tls: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | None = None  # for an Exchange with another alpn, one that offers that
     server_name: str = ""
     proxy_protocol: str = ""
 
@@ -91,8 +88,8 @@ class Runner:
         self._on_result, self._clock, self._rng, self._changing = on_result, clock, rng, changing
         self._shared: dict[_Alike, _Shared] = {}
         self._slots = asyncio.Semaphore(concurrent_max)
-        self._session: aiohttp.ClientSession | None = None
         self._probing = False
+        self._commands = Commands()
 
     # ------------------------------------------------------------ what to probe
     def set_targets(self, targets: Mapping[Hashable, Target]) -> None:
@@ -126,15 +123,6 @@ class Runner:
 
     async def start(self) -> None:
         """Begins to probe."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(force_close=True, limit=0, ttl_dns_cache=10),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,  # a proxy from the environment would be probed instead of the server
-            auto_decompress=False,  # a small reply must not become a large one
-            max_line_size=HEAD_MAX_BYTES,
-            max_field_size=HEAD_MAX_BYTES,
-            headers={"User-Agent": "gslb-health"},
-        )
         self._probing = True
         self._launch()
 
@@ -146,8 +134,6 @@ class Runner:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._shared = {}
-        if self._session is not None:
-            await self._session.close()
 
     # ------------------------------------------------------------ probing
     async def _keep_probing(self, shared: _Shared, delay_s: float) -> None:
@@ -182,27 +168,28 @@ class Runner:
                 reply = await self._reply(target, request)
         except TimeoutError:
             return Result(False, f"no answer within {target.timeout_s:g} s"), None
-        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
-            return Result(False, f"TLS failed: {type(error).__name__}"), None
-        except aiohttp.ClientConnectorError as error:
-            return Result(False, f"no connection: {_reason(error.os_error)}"), None
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        except ssl.SSLError as error:
+            return Result(False, f"TLS failed: {_tls_reason(error)}"), None
+        except ConnectionResetError:
             return Result(False, "closed before a whole reply"), None
-        except (aiohttp.ClientError, HttpError) as error:
-            return Result(False, f"a broken reply: {type(error).__name__}"), None
+        except HttpError as error:
+            return Result(False, f"a broken reply: {error}"), None
         except OSError as error:
-            return Result(False, f"no connection: {_reason(error)}"), None
+            what = "can't be run" if isinstance(request, Command) else "no connection"
+            return Result(False, f"{what}: {_reason(error)}"), None
         except ValueError as error:  # a URL that can't be used: configuration refuses most, not all
             return Result(False, f"the probe can't be sent: {type(error).__name__}"), None
         return target.check.judge(reply), reply.body
 
     async def _reply(self, target: Target, asked: Asked) -> Reply:
         if isinstance(asked, Request):
-            return await self._ask(target, asked)
+            return await ask(target, asked)
         if isinstance(asked, Exchange):
             return await exchange(target, asked)
         if isinstance(asked, Handshake):
             return await handshake(target, asked)
+        if isinstance(asked, Command):
+            return await self._commands.run(target.url, asked)
         return await self._connect(target.url)
 
     async def _connect(self, url: str) -> Reply:
@@ -212,28 +199,6 @@ class Runner:
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, parts.hostname or "", port)
         transport.abort()
         return Reply()
-
-    async def _ask(self, target: Target, request: Request) -> Reply:
-        """One HTTP request on a fresh connection; reads no more of the body than a check may see."""
-        if target.proxy_protocol:
-            return await ask_with_header(target, request)
-        assert self._session is not None
-        body = bytearray()
-        async with self._session.request(
-            request.method,
-            URL(target.url.rstrip("/") + request.path, encoded=True),
-            headers=request.headers,
-            allow_redirects=False,
-            ssl=target.tls or True,
-            server_hostname=target.server_name or None,
-        ) as response:
-            while len(body) < BODY_MAX_BYTES:
-                chunk = await response.content.read(BODY_MAX_BYTES - len(body))
-                if not chunk:
-                    break
-                body += chunk
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return Reply(response.status, headers, bytes(body))
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -247,3 +212,8 @@ def _reason(error: OSError) -> str:
     if error.errno and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or type(error).__name__
+
+
+def _tls_reason(error: ssl.SSLError) -> str:
+    """`certificate has expired` and the like, in OpenSSL's words."""
+    return getattr(error, "verify_message", "") or (error.reason or type(error).__name__).lower().replace("_", " ")

@@ -45,7 +45,8 @@ class Server:
 class HealthCheck:
     """How a pool's servers are checked: `check` is a registered check's dataclass; times in seconds.
 
-    `url` (scheme, host and port) is asked in place of the server's own address; "" is that address.
+    `url` (scheme, host and port) is asked in place of the server's own address; "" is that address. `initial`:
+    "unknown", "up" or "down", what a server is until its checks decide.
     """
 
     check: Any
@@ -54,6 +55,7 @@ class HealthCheck:
     rise: int = 2
     fall: int = 3
     url: str = ""
+    initial: str = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

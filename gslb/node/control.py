@@ -42,6 +42,7 @@ from gslb.node.scaling import Scaling
 from gslb.node.sessions import SessionSpread
 from gslb.node.sides import EdgeSide, RegionSide, Side
 from gslb.node.spread import Spread
+from gslb.node.table_cache import TableCache
 from gslb.node.view import View
 from gslb.node.worker import watch_channel
 from gslb.ops.admin import make_app, run_admin
@@ -92,7 +93,7 @@ class Control:
         self.sync: Sync | None = None
         self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
         self._admin: list[web.AppRunner] = []
-        self.prefixing = Prefixing(self.spread.tables, lambda: self.locator)
+        self.prefixing = Prefixing(self.spread.tables, lambda: self.locator, TableCache(context.cache))
         self._tasks: set[asyncio.Task[None]] = set()
         self._done = asyncio.Event()
         self._moving = False

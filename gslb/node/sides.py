@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gslb.config.schema import Config
+from gslb.health.check import Exchange
 from gslb.health.runner import Target
 from gslb.health.tracker import Tracker
 from gslb.http.replies import region_word
@@ -23,7 +24,7 @@ from gslb.node.context import NodeContext
 from gslb.node.own_share import OwnShare
 from gslb.node.watching import Watching
 from gslb.state.store import Report
-from gslb.tls.contexts import client_contexts
+from gslb.tls.contexts import HTTP, client_contexts
 from gslb.tls.material import Keys
 
 FAST_SHARE = 5  # a server's fast interval is this part of its interval …
@@ -173,6 +174,16 @@ def _url(pool: Pool, server: Server, health: HealthCheck) -> str:
     return health.url or f"{scheme}://{host}:{server.port}"
 
 
+def _alpn(health: HealthCheck) -> str:
+    """The protocol that a check speaks over TLS."""
+    asked = health.check.request()
+    return asked.alpn if isinstance(asked, Exchange) else HTTP
+
+
+def _tracker(health: HealthCheck) -> Tracker:
+    return Tracker(health.rise, health.fall, initial=State(health.initial))
+
+
 class RegionSide:
     """Watches the servers of this region's pools, and the other regions, for its stragglers and as a witness."""
 
@@ -188,7 +199,7 @@ class RegionSide:
         self._balancer: Balancer | None = None
         self._generation = 0
         self._keys = Keys()
-        self._contexts: dict[ServerTls, ssl.SSLContext] = {}
+        self._contexts: dict[str, dict[ServerTls, ssl.SSLContext]] = {}  # by the protocol that is asked for
         self.agents = Agents()
 
     def configure(self, plan: Plan, config: Config) -> None:
@@ -209,20 +220,35 @@ class RegionSide:
                     continue
                 old, had = self._watched.get(key), before.get(key)
                 kept = old and old.fall == health.fall and had and had.url == _url(pool, server, health)
-                watched[key] = old if old and kept else Watched(Tracker(health.rise, health.fall), health.fall)
+                watched[key] = old if old and kept else Watched(_tracker(health), health.fall)
         self._watched = watched
-        new = plan.balancer.server_tls
-        if new != self._contexts.keys():
-            made = client_contexts(new - self._contexts.keys(), {}, self._keys, log.error)
-            self._contexts = {tls: made.get(tls) or self._contexts[tls] for tls in new}
+        self._know(plan.balancer)
         self._aim(plan.balancer)
 
     def certify(self, keys: Keys) -> None:
         """See Side."""
         self._keys = keys
-        self._contexts = client_contexts(self._contexts, self._contexts, keys, log.error)
+        self._contexts = {
+            alpn: client_contexts(known, known, keys, log.error, alpn) for alpn, known in self._contexts.items()
+        }
         if self._balancer is not None:
             self._aim(self._balancer)
+
+    def _know(self, balancer: Balancer) -> None:
+        """Makes the contexts that checks need, and keeps those that are there."""
+        wanted: dict[str, set[ServerTls]] = {}
+        for pool in balancer.pools.values():
+            for server in pool.servers:
+                health, tls = server.health or pool.health, pool.tls_to(server)
+                if health is not None and tls is not None:
+                    wanted.setdefault(_alpn(health), set()).add(tls)
+        for alpn, all_tls in wanted.items():
+            known = self._contexts.setdefault(alpn, {})
+            known |= client_contexts(all_tls - known.keys(), {}, self._keys, log.error, alpn)
+        self._contexts = {
+            alpn: {tls: context for tls, context in known.items() if tls in wanted.get(alpn, ())}
+            for alpn, known in self._contexts.items()
+        }
 
     def _aim(self, balancer: Balancer) -> None:
         """Makes the targets."""
@@ -241,7 +267,7 @@ class RegionSide:
         if health.url:
             return Target(health.check, health.url, *times)
         tls = pool.tls_to(server)
-        context, name = (None, "") if tls is None else (self._contexts[tls], tls.server_name)
+        context, name = (None, "") if tls is None else (self._contexts[_alpn(health)][tls], tls.server_name)
         return Target(health.check, _url(pool, server, health), *times, context, name, pool.proxy_protocol)
 
     def targets(self) -> Mapping[Hashable, Target]:

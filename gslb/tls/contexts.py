@@ -21,7 +21,8 @@ from gslb.tls.material import Keys, Material
 from gslb.tls.sni import Names
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_ALPN = ["http/1.1"]
+HTTP = "http/1.1"
+_ALPN = [HTTP]
 
 
 class ServerSide:
@@ -83,11 +84,11 @@ def set_ciphers(context: ssl.SSLContext, ciphers: str) -> None:
             raise TlsError(f"OpenSSL knows no cipher of {ciphers!r}", "see openssl ciphers -v", "ciphers") from None
 
 
-def client_context(tls: ServerTls, keys: Keys) -> ssl.SSLContext:
-    """The context for connections to the servers of a pool. Raises TlsError."""
+def client_context(tls: ServerTls, keys: Keys, alpn: str = HTTP) -> ssl.SSLContext:
+    """The context for connections to the servers of a pool, which asks for the protocol `alpn`. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(_ALPN)
+    context.set_alpn_protocols([alpn])
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -104,7 +105,8 @@ def client_context(tls: ServerTls, keys: Keys) -> ssl.SSLContext:
 
 
 def client_contexts(
-    wanted: Iterable[ServerTls], before: Mapping[ServerTls, ssl.SSLContext], keys: Keys, told: Callable[[str], None]
+    wanted: Iterable[ServerTls], before: Mapping[ServerTls, ssl.SSLContext], keys: Keys, told: Callable[[str], None],
+    alpn: str = HTTP,
 ) -> dict[ServerTls, ssl.SSLContext]:
     """A context for each of `wanted`.
 
@@ -113,7 +115,7 @@ def client_contexts(
     made: dict[ServerTls, ssl.SSLContext] = {}
     for tls in wanted:
         try:
-            made[tls] = client_context(tls, keys)
+            made[tls] = client_context(tls, keys, alpn)
         except TlsError as error:
             told(f"{error} ({error.remedy})")
             made[tls] = before.get(tls) or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -25,6 +25,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
+import checking
 import dnsload
 import load
 import peers
@@ -41,7 +42,7 @@ from gslb.shipped import geo_database
 
 ROUNDS = 3
 MANY_SERVERS = 10_000
-GROUPS = ("dns", "http", "many", "tcp", "pick", "start", "memory")
+GROUPS = ("dns", "http", "many", "tcp", "pick", "checks", "start", "memory")
 
 Run = Callable[[], Sample]
 Proxies = tuple[Peer, Peer]  # nginx, HAProxy
@@ -253,6 +254,17 @@ def pick_rows() -> Iterator[Row]:
             yield attempt(what, "µs", measure)
 
 
+def check_rows(options: Options) -> Iterator[Row]:
+    """What the checks of many servers cost control."""
+    what = f"{checking.CHECKS:,} health checks each {checking.INTERVAL_S:g} s: share of a core"
+
+    def measure() -> Row:
+        cpu_us, share = checking.measure(max(10.0, options.seconds))
+        return Row(what, "", share, bar=0.6, details={"µs a check": [cpu_us]})
+
+    yield attempt(what, "", measure)
+
+
 def memory_rows(options: Options, subject: Subject) -> Iterator[Row]:
     """A region's worker with many servers configured, after some load."""
     what = f"memory of a worker, {MANY_SERVERS:,} servers: unshared"
@@ -286,7 +298,9 @@ def run(options: Options, processes: Processes) -> Iterator[Row]:
     """Every asked row."""
     if "pick" in options.groups:
         yield from guarded("pick", pick_rows())
-    if set(options.groups) <= {"pick"}:
+    if "checks" in options.groups:
+        yield from guarded("checks", check_rows(options))
+    if set(options.groups) <= {"pick", "checks"}:
         return
     servers = peers.backends(processes)
     say(f"gslb: {len(PLACES)} regions")

@@ -1,12 +1,17 @@
 """Checks that are no HTTP, against real servers: Redis by tcp, a resolver by dns, certificates by tls."""
 
 import asyncio
+import contextlib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import dns.rcode
 import pytest
 
 from gslb.health.checks.dns import DnsCheck
+from gslb.health.checks.exec import ExecCheck
+from gslb.health.checks.grpc import GrpcCheck
 from gslb.health.checks.tcp import TcpCheck, unescaped
 from gslb.health.checks.tls import TlsCheck
 from gslb.health.runner import Target
@@ -164,7 +169,7 @@ async def test_a_certificate_is_looked_at(secure, authority, names, days, check,
 
 async def test_the_system_s_authorities_do_not_know_ours(secure):
     found = await verdict(TlsCheck(), await secure("127.0.0.1"))
-    assert found == (False, "TLS failed: SSLCertVerificationError")
+    assert found == (False, "TLS failed: unable to get local issuer certificate")
 
 
 async def test_a_server_without_tls_fails(redis):
@@ -175,3 +180,101 @@ async def test_a_server_without_tls_fails(redis):
 def test_options_that_can_not_be_meant(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         TlsCheck(**options)
+
+
+# ---------------------------------------------------------------- grpc
+@pytest.fixture(scope="module")
+def grpc_health(authority):
+    """A real gRPC server with the health service, plain and over TLS; and one without that service."""
+    import grpc
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    servicer = health.HealthServicer()
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    servicer.set("shop.Cart", health_pb2.HealthCheckResponse.NOT_SERVING)
+    issued = authority.issue("127.0.0.1", "localhost")
+    key, certificate = Path(issued.key).read_bytes(), Path(issued.certificate).read_bytes()
+    server, bare = (grpc.server(ThreadPoolExecutor(2)) for _ in range(2))
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    ports = {
+        "plain": server.add_insecure_port("127.0.0.1:0"),
+        "tls": server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)])),
+        "bare": bare.add_insecure_port("127.0.0.1:0"),
+    }
+    server.start()
+    bare.start()
+    yield ports
+    server.stop(None).wait()
+    bare.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("which", "check", "ok", "why"),
+    [
+        ("plain", GrpcCheck(), True, "it is SERVING"),
+        ("plain", GrpcCheck(authority="cart.example.com"), True, "it is SERVING"),
+        ("plain", GrpcCheck("shop.Cart"), False, "it is NOT_SERVING"),
+        ("plain", GrpcCheck("shop.Unknown"), False, "NOT_FOUND"),
+        ("plain", GrpcCheck("shop." + "x" * 200), False, "NOT_FOUND"),
+        ("bare", GrpcCheck(), False, "UNIMPLEMENTED"),
+    ],
+)
+async def test_a_grpc_server_says_how_it_is(grpc_health, which, check, ok, why):
+    found = await verdict(check, grpc_health[which])
+    assert found[0] is ok, found
+    assert why in found[1]
+
+
+async def test_a_grpc_server_over_tls_is_asked_for_http_2(grpc_health, authority):
+    keys = Keys({}, {"here": authority.file.read_bytes()})
+    context = client_context(ServerTls(ca="here"), keys, "h2")
+    assert (await verdict(GrpcCheck(), grpc_health["tls"], "https", tls=context))[0]
+
+
+async def test_what_is_no_grpc_server_fails(redis):
+    assert not (await verdict(GrpcCheck(), redis.port, timeout_s=0.5))[0]
+
+
+# ---------------------------------------------------------------- exec
+def script(tmp_path, text):
+    file = tmp_path / "check"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return ExecCheck((str(file), "an argument; with $(words)"))
+
+
+@pytest.mark.parametrize(
+    ("text", "ok", "why"),
+    [
+        ('echo "$GSLB_HOST:$GSLB_PORT $1"', True, "127.0.0.1:1234 an argument; with $(words)"),
+        ("echo no database; exit 3", False, "exit status 3: no database"),
+        ("echo not here >&2; exit 1", False, "exit status 1: not here"),
+        ("kill -9 $$", False, "exit status 137"),
+        ("head -c 300000 /dev/zero", True, "exit status 0: ????"),
+        ("echo secret is [$GSLB_SECRET]", True, "secret is []"),
+    ],
+)
+async def test_a_program_says_how_it_is(tmp_path, monkeypatch, text, ok, why):
+    monkeypatch.setenv("GSLB_SECRET", "not for checks")
+    found = await verdict(script(tmp_path, text), 1234, timeout_s=5.0)
+    assert found[0] is ok, found
+    assert why in found[1]
+
+
+async def test_a_program_that_is_not_there_fails():
+    found = await verdict(ExecCheck(("/nowhere/check",)), 1234)
+    assert found == (False, "can't be run: No such file or directory")
+
+
+async def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path):
+    found = await verdict(script(tmp_path, "sleep 61.25 & sleep 61.25"), 1234, timeout_s=0.3)
+    assert found == (False, "no answer within 0.3 s")
+
+    def left():
+        for one in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if b"61.25" in (one / "cmdline").read_bytes():
+                    return True
+        return False
+
+    await until(lambda: not left())

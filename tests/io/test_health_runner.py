@@ -99,7 +99,7 @@ async def first_result(reply: bytes | None, check=None) -> tuple:
         (None, HttpCheck(), False, "no answer within 0.2 s"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nslow...", HttpCheck(), False, "no answer within 0.2 s"),
         (b"", HttpCheck(), False, "closed before a whole reply"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", HttpCheck(), False, "broken reply"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort", HttpCheck(), False, "closed before a whole"),
         (b"SSH-2.0-OpenSSH\r\n\r\n", HttpCheck(), False, "broken reply"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", HttpCheck(), False, "broken reply"),
         (b"\x00\xff" * 500 + b"\r\n\r\n", HttpCheck(), False, "broken reply"),

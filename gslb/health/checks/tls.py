@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from gslb.health.check import CHECKS, Asked, Handshake, Reply, Result
+from gslb.health.check import CHECKS, DAY_S, DAYS_MAX, Asked, Handshake, Reply, Result
 
-DAYS_MAX = 3650
-DAY_S = 86_400
 _HOST = re.compile(r"[A-Za-z0-9._-]{0,253}").fullmatch
 
 

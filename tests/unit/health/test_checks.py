@@ -1,10 +1,16 @@
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gslb.health.check import Reply
+from gslb.health.check import DAY_S, Reply, Result
 from gslb.health.checks.dns import DnsCheck
+from gslb.health.checks.exec import ExecCheck
+from gslb.health.checks.grpc import GrpcCheck
 from gslb.health.checks.http import HttpCheck
 from gslb.health.checks.tcp import TcpCheck
-from gslb.health.checks.tls import DAY_S, TlsCheck
+from gslb.health.checks.tls import TlsCheck
 
 
 @pytest.mark.parametrize(
@@ -90,3 +96,81 @@ def test_an_answer_of_the_dns_is_whole_when_its_length_says_so():
 def test_a_certificate_must_hold_for_long_enough(days, ok):
     assert TlsCheck(min_days=30).judge(Reply(expires_in_s=days * DAY_S)).ok is ok
     assert not TlsCheck().judge(Reply()).ok
+
+
+# ---------------------------------------------------------------- http: headers and the certificate
+def test_headers_are_sent_and_the_host_is_for_the_option_of_that_name():
+    asked = HttpCheck(host="www.example.com", headers=("X-Probe: gslb", "Accept:text/plain ")).request()
+    assert asked.headers == {"Host": "www.example.com", "X-Probe": "gslb", "Accept": "text/plain"}
+
+
+@pytest.mark.parametrize(
+    "line", ["no colon", "Host: x", "Connection: close", "X: a\r\nY: b", "X Y: z", ": empty", "X: " + "x" * 2000]
+)
+def test_headers_that_can_not_be_sent_are_refused(line):
+    with pytest.raises(ValueError, match="headers"):
+        HttpCheck(headers=(line,))
+
+
+def test_a_certificate_that_ends_soon_takes_it_down_only_if_asked_to():
+    soon = Reply(200, expires_in_s=3 * DAY_S + 60)
+    assert HttpCheck().judge(soon) == Result(True, "status 200, its certificate holds for 3 days")
+    assert HttpCheck(min_days=7).judge(soon) == Result(False, "its certificate ends in 3.0 days, wanted are 7")
+
+
+# ---------------------------------------------------------------- exec
+@pytest.mark.parametrize(
+    "command", [(), ("check",), ("/bin/true", "x" * 2000), ("/bin/true",) * 33, ("/bin/true", "a\0b")]
+)
+def test_a_command_that_can_not_be_run_is_refused(command):
+    with pytest.raises(ValueError, match="command"):
+        ExecCheck(command)
+
+
+def test_a_programs_first_line_is_told_without_what_could_harm_a_terminal():
+    said = ExecCheck(("/bin/true",)).judge(Reply(2, body=b"\x1b[31mred\x07\nmore\n"))
+    assert said == Result(False, "exit status 2: ?[31mred?")
+
+
+# ---------------------------------------------------------------- grpc
+@pytest.mark.parametrize("options", [{"service": "a b"}, {"service": "x" * 257}, {"authority": "a b"}])
+def test_grpc_options_that_can_not_be_meant_are_refused(options):
+    with pytest.raises(ValueError, match="is no"):
+        GrpcCheck(**options)
+
+
+@given(st.binary(max_size=300))
+def test_whatever_a_server_says_is_read_without_harm(data):
+    check = GrpcCheck("shop.Cart")
+    assert not check.judge(Reply(body=data)).ok
+    assert check.whole(data) in {True, False}
+
+
+def serving(status, *, trailers=(("grpc-status", "0"),), body=None):
+    """What a server says, by h2's other side: another reader of the same frames."""
+    config = H2Configuration(client_side=False)
+    server = H2Connection(config)
+    server.initiate_connection()
+    server.receive_data(GrpcCheck().request().send)
+    server.send_headers(1, [(":status", "200"), ("content-type", "application/grpc")])
+    message = bytes((8, status)) if body is None else body
+    server.send_data(1, b"\0" + len(message).to_bytes(4, "big") + message)
+    server.send_headers(1, list(trailers), end_stream=True)
+    return server.data_to_send()
+
+
+@pytest.mark.parametrize(
+    ("said", "ok", "why"),
+    [
+        (serving(1), True, "it is SERVING"),
+        (serving(2), False, "it is NOT_SERVING"),
+        (serving(0, body=b""), False, "it is UNKNOWN"),
+        (serving(9), False, "it is in words that can't be read"),
+        (serving(1, trailers=(("grpc-status", "14"),)), False, "gRPC status UNAVAILABLE"),
+        (serving(1, trailers=(("grpc-status", "x"),)), False, "gRPC status none that is a number"),
+        (serving(1)[:-5], False, "the connection ended before the answer did"),
+    ],
+)
+def test_what_a_grpc_server_says_decides(said, ok, why):
+    assert GrpcCheck().judge(Reply(body=said)) == Result(ok, why)
+    assert GrpcCheck().whole(said) is (why != "the connection ended before the answer did")
