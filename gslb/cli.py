@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gslb import __version__
+from gslb.cli_alerts import alerts
 from gslb.cli_options import (
     FILE,
     config_directory,
@@ -224,7 +225,7 @@ def geo_measure(
         )
 
 
-for command in (drain, undrain, force, scaling, servers):
+for command in (alerts, drain, undrain, force, scaling, servers):
     cli.add_command(command)
 
 

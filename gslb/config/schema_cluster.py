@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, Field, PlainValidator, Strict, model_validator
 
 from gslb.config import plugins
+from gslb.config.schema_alerts import AlertsSection
 from gslb.config.schema_listen import ListenSection
 from gslb.config.values import (
     Address,
@@ -339,5 +340,6 @@ class ClusterFile(Section):
     safety: Annotated[tuple[SafetySection, ...], Strict(False), MaxLen(64)] = Field(
         (), description="rules that overrides must keep to"
     )
+    alerts: AlertsSection = Field(AlertsSection(), description="what is told, and to whom")
     secrets: SecretsSection = Field(SecretsSection(), description="secrets, from files or the environment")
     log: LogSection = Field(LogSection(), description="logging")

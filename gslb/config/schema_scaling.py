@@ -12,7 +12,7 @@ from gslb.model import ScalingDriver, ScalingRule, Thresholds
 from gslb.units import Duration, Share, Span
 
 POOL_SERVERS_MAX = 10_000
-_Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
+Word = Annotated[str, StringConstraints(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class ThresholdsSection(Section):
@@ -51,7 +51,7 @@ class DriverSection(Section):
 
     webhook: HookUrl | None = Field(None, description="URL that is sent a POST with a JSON body")
     token: Secret = Field(None, description="sent to it as `Authorization: Bearer`")
-    exec: Annotated[tuple[_Word, ...], MinLen(1), MaxLen(64)] | None = Field(
+    exec: Annotated[tuple[Word, ...], MinLen(1), MaxLen(64)] | None = Field(
         None, description="command and its words, run without a shell, with the JSON on its standard input"
     )
     timeout: ShortTime = Field(30.0, description="it has failed if it isn't done by then")

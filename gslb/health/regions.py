@@ -82,6 +82,7 @@ class Regions:
     freshness: Freshness = field(default_factory=lambda: Freshness(FRESH_S))
     good: dict[str, State] = field(default_factory=dict)
     isolated: bool = False
+    split: tuple[str, ...] = ()  # regions that some see up and others down
     suspects: tuple[str, ...] = ()  # vantages that see nothing up while others do: their views don't count
     withholding: Withholding = field(default_factory=Withholding)
     capacities: Mapping[str, float] = field(default_factory=dict)  # of regions, in requests a second
@@ -185,6 +186,8 @@ class Regions:
         self.isolated = blind and not some_up
         self.stale = self.isolated
         found: dict[str, RegionStatus] = {}
+        seen_as = {name: {states.get(name) for states in vantages.values()} for name in self.seen}
+        self.split = tuple(name for name, views in seen_as.items() if {State.UP, State.DOWN} <= views)
         for name, seen in self.seen.items():
             views = {vantage: states[name] for vantage, states in vantages.items() if name in states}
             word = self.word(name, now)

@@ -26,6 +26,8 @@ from gslb.errors import ConfigError, StateError
 from gslb.geo.locate import Locator
 from gslb.health.runner import Runner
 from gslb.model import State, Status
+from gslb.node.alert_facts import AlertFacts
+from gslb.node.alerting import Alerting
 from gslb.node.board import PARENT_BEATS, READY, STATUS_GENERATION
 from gslb.node.certificates import Certificates
 from gslb.node.context import NodeContext
@@ -90,6 +92,7 @@ class Control:
             self._again,
         )
         self.runner = Runner(self._probed, clock=time.monotonic, rng=random.Random(), changing=self.side.changing)
+        self.alerting = Alerting(context, lambda: self.planning.config, AlertFacts(self).look)
         self.sync: Sync | None = None
         self.reloads: dict[str, int] = {"ok": 0, "refused": 0}
         self._admin: list[web.AppRunner] = []
@@ -117,7 +120,7 @@ class Control:
         self.spread.plan(self.planning.plan, self.planning.cookie_secret)
         await self.runner.start()
         self._start_sync()
-        for coroutine in (self._ticks(), self._looks(), self.sessions.run()):
+        for coroutine in (self._ticks(), self._looks(), self.sessions.run(), self.alerting.run()):
             self._run(coroutine)
         if self.registering is not None:
             self._run(self.registering.run())

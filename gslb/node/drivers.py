@@ -1,4 +1,4 @@
-"""Calls what makes servers come and go: a webhook or a command. One JSON object out, one (or nothing) back.
+"""Calls what makes servers come and go, or is told of alerts: a webhook or a command. One JSON object out.
 
 Control calls it, never in front of anything; both ways are bounded in time and size.
 """
@@ -28,7 +28,9 @@ class DriverFailed(GslbError):
     """A driver did not do what it was asked, or did not say so."""
 
 
-async def call(driver: ScalingDriver, event: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+async def call(
+    driver: ScalingDriver, event: Mapping[str, Any], folder: Path, *, wants_answer: bool = True
+) -> dict[str, Any]:
     """Gives `event` to the driver; its answer, {} for none. A command runs in `folder`. Raises DriverFailed."""
     body = json.dumps(event).encode()
     try:
@@ -38,7 +40,7 @@ async def call(driver: ScalingDriver, event: Mapping[str, Any], folder: Path) ->
         raise DriverFailed(f"not done within {driver.timeout_s:g} s") from None
     if len(said) > REPLY_MAX_BYTES:
         raise DriverFailed(f"it answered more than {REPLY_MAX_BYTES} bytes")
-    if not said.strip():
+    if not wants_answer or not said.strip():
         return {}
     try:
         answer = json.loads(said)

@@ -53,6 +53,7 @@ class View:
             "plan_generation": control.planning.plan.generation,
             "status_generation": control.status.generation,
             "stale": control.status.stale,
+            "alerts": [one for one in control.alerting.describe()["alerts"] if one["state"] != "pending"],
             "draining": control.status.draining,
             "drain": control.draining.describe(control.overriding.draining or "the parent stands still", now),
             "overrides": control.overriding.describe()["overrides"],
@@ -129,6 +130,14 @@ class View:
         """Obeys an operator. Raises ChangeRefused."""
         return self._control.overriding.say(words)
 
+    def alerts(self) -> dict[str, Any]:
+        """What is pending, firing and silenced, and how receivers were told."""
+        return self._control.alerting.describe()
+
+    def silence(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Holds notifications. Raises ChangeRefused."""
+        return self._control.alerting.silence(words)
+
     def scaling(self) -> dict[str, Any]:
         """Pools that grow and shrink, and what was decided. Raises ChangeRefused."""
         if self._control.scaling is None:
@@ -176,6 +185,7 @@ class View:
                 gauges.set("gslb_scaling_events_total", count, pool=pool, action=action, result=result)
         control.guarding.gauge(gauges.set)
         control.leasing.gauge(gauges.set)
+        control.alerting.gauge(gauges.set)
         self._gauge_overrides()
         self._gauge_store()
         self._gauge_processes()

@@ -87,6 +87,7 @@ class Watching:
         picture = self.picture
         return {
             "isolated": picture.isolated,
+            "split": list(picture.split),
             "held": dict(picture.withholding.held),
             "suspect_observers": list(picture.suspects),
             "evidence": picture.evidence(now),

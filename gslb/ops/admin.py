@@ -22,7 +22,7 @@ from multidict import istr
 from gslb import __version__
 from gslb.errors import ChangeRefused, ConfigError, GslbError, RegistryUnavailable
 from gslb.ops.admin_servers import ServersApi, ServersView
-from gslb.ops.override_words import OverrideWords
+from gslb.ops.override_words import OverrideWords, SilenceWords
 from gslb.ops.server_words import read
 
 REQUESTS_MAX = 64  # at one time; more are told to come back
@@ -53,6 +53,12 @@ class NodeView(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Reads the configuration again. Raises ConfigError; then nothing has changed."""
+
+    def alerts(self) -> dict[str, Any]:
+        """What is pending, firing and silenced."""
+
+    def silence(self, words: Mapping[str, Any]) -> dict[str, Any]:
+        """Holds notifications; `words` as in ops/override_words.py. Raises ChangeRefused."""
 
     def scaling(self) -> dict[str, Any]:
         """Pools that grow and shrink, and what was decided. Raises GslbError for a node without any."""
@@ -150,6 +156,15 @@ class Admin:
         del request
         health = self._node.health()
         return _json(health, 200 if health["ok"] else 503)
+
+    async def alerts(self, request: web.Request) -> web.Response:
+        """Alerts, silences, receivers."""
+        del request
+        return _json(self._node.alerts())
+
+    async def silence(self, request: web.Request) -> web.Response:
+        """`{"rule", "for_s", "why", "author"}`; `for_s` 0 ends a silence."""
+        return _json(self._node.silence(read(SilenceWords, await request.read()).model_dump()))
 
     async def scaling(self, request: web.Request) -> web.Response:
         """Why servers came and went."""
@@ -253,6 +268,7 @@ def make_app(node: NodeView, token: str | None, servers: ServersView | None = No
         ("/explain", admin.explain),
         ("/scaling", admin.scaling),
         ("/overrides", admin.overrides),
+        ("/alerts", admin.alerts),
         ("/healthz", admin.health),
         ("/version", admin.version),
     ):
@@ -260,6 +276,7 @@ def make_app(node: NodeView, token: str | None, servers: ServersView | None = No
     app.router.add_post("/reload", admin.reload)
     app.router.add_post("/restart", admin.restart)
     app.router.add_post("/overrides", admin.override)
+    app.router.add_post("/silence", admin.silence)
     ServersApi(servers).add_routes(app.router)
     return app
 

@@ -1,11 +1,14 @@
-"""The words of the admin API about overrides, as a pydantic model. See health/overrides.py for what they mean."""
+"""The words of the admin API about overrides and silences, as pydantic models.
+
+What they mean is health/overrides.py's and node/alerting.py's.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import MaxLen, MinLen
-from pydantic import Field
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import Field, Strict
 
 from gslb.config.values import Section
 from gslb.health.overrides import TEXT_MAX
@@ -32,3 +35,12 @@ class OverrideWords(Section):
             "for_s": self.lasting,
             "break_glass": self.break_glass,
         }
+
+
+class SilenceWords(Section):
+    """A silence of alerts. `for_s` 0 ends those of exactly this rule."""
+
+    rule: Annotated[str, MinLen(1), MaxLen(64)] = "*"
+    for_s: Annotated[float, Strict(False), Ge(0), Le(7 * 86_400)] = 3600.0
+    why: Annotated[str, MaxLen(TEXT_MAX)] = ""
+    author: Annotated[str, MaxLen(TEXT_MAX)] = "somebody"

@@ -114,6 +114,8 @@ def status(answers: Mapping[str, Any]) -> None:
             + (" [red]isolated[/]" if answer.get("isolated") else "")
         )
         rows = table("  what", "state", "why")
+        for one in answer.get("alerts", []):
+            rows.add_row(f"  alert {escape(one['rule'])}", f"[red]{escape(one['severity'])}[/]", escape(one["text"]))
         if answer.get("drain"):
             rows.add_row("  drain", state("draining"), escape(drained(answer["drain"])))
         for one in answer.get("overrides", []):
@@ -217,6 +219,40 @@ def _override_row(one: Mapping[str, Any]) -> tuple[str, str, str]:
     glass = ", past a safety rule" if one["broke_glass"] else ""
     why = f"{one['why']} " if one["why"] else ""
     return f"  override {one['target']}", one["action"], f"{why}({one['author']}, at {one['said_by']}{end}{glass})"
+
+
+def alerts(answers: Mapping[str, Any]) -> None:
+    """`gslb alerts`."""
+    for name, answer in answers.items():
+        if "error" in answer:
+            _console.print(f"[bold]{escape(name)}[/]: {escape(answer['error'])}")
+            continue
+        _console.print(f"[bold]{escape(name)}[/]" + ("" if answer["alerts"] else ": [green]nothing[/]"))
+        rows = table("  alert", "state", "severity", "for", "what")
+        for one in answer["alerts"]:
+            stage = f"[{'yellow' if one['state'] == 'pending' else 'red'}]{one['state']}[/]"
+            lasts = f"{one['for_s']:.0f} s"
+            rows.add_row(f"  {escape(one['rule'])}", stage, one["severity"], lasts, escape(one["text"]))
+        for one in answer["silences"]:
+            why = f"{one['why']} ({one['author']})".strip()
+            rows.add_row(f"  {escape(one['rule'])}", "[cyan]silenced[/]", "", f"{one['ends_in_s']:.0f} s", escape(why))
+        for receiver, one in answer["receivers"].items():
+            how = f"told {one['told']}, failed {one['failed']}, waiting {one['waiting']}; {one['problem']}"
+            rows.add_row(f"  to {escape(receiver)}", "", "", "", escape(how.removesuffix("; ")))
+        if rows.row_count:
+            _console.print(rows)
+
+
+def silenced(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
+    """`gslb alerts silence` and `unsilence`."""
+    for name, answer in answers.items():
+        if answer.get("silent"):
+            _console.print(f"{escape(name)}: not running here")
+        elif "error" in answer:
+            _console.print(f"{escape(name)}: {escape(answer['error'])}")
+        else:
+            how = f"silenced for {words['for_s']:.0f} s" if words["for_s"] else "not silenced any more"
+            _console.print(f"[green]{escape(name)}[/]: {escape(words['rule'])} is {how}")
 
 
 def scaling(answers: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from gslb.state.store import NUMBER_MAX
 FILE_MAX_BYTES = 16 << 20
 FORMAT = 1
 SECRET_BYTES = 32
-Part = Literal["scaling", "discovered", "overrides"]
+Part = Literal["scaling", "discovered", "overrides", "alerts"]
 _NODE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}", re.ASCII)
 _SECRET = re.compile(rf"[0-9a-f]{{{2 * SECRET_BYTES}}}", re.ASCII)
 _HEADER = re.compile(rb"gslb-state (\d{1,6}) ([0-9a-f]{64})\n")

@@ -290,10 +290,23 @@ def test_an_alert_says_what_it_is_about(rule):
     assert said <= kept
 
 
-def test_promtool_takes_the_rules():
-    if shutil.which("promtool") is None:
-        pytest.skip("promtool is not here")
+def test_promtool_takes_the_rules_and_they_fire_when_they_should():
     subprocess.run(["promtool", "check", "rules", RULES], check=True, capture_output=True)
+    tests = RULES.with_name("gslb.rules.test.yaml")
+    done = subprocess.run(["promtool", "test", "rules", tests], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_tests_of_the_rules_reach_those_that_page():
+    tested = set(re.findall(r"alertname: (\w+)", RULES.with_name("gslb.rules.test.yaml").read_text()))
+    paging = {rule["alert"] for rule in rules() if rule.get("labels", {}).get("severity") == "critical"}
+    assert paging <= tested
+
+
+def test_promtool_takes_the_scrape_configuration(tmp_path):
+    for name in ("prometheus.yaml", "gslb.rules.yaml"):
+        shutil.copy(RULES.with_name(name), tmp_path)
+    subprocess.run(["promtool", "check", "config", tmp_path / "prometheus.yaml"], check=True, capture_output=True)
 
 
 def test_the_board_is_laid_out_without_overlap():

@@ -289,7 +289,8 @@ async def test_the_own_word_follows_the_world(start, backend):
     assert (response.status, response.getheader("Cache-Control")) == (200, "no-store")
     assert response.getheader("Date")
     assert word == {
-        "region": "eu-west", "state": "up", "servers": {"up": 3, "total": 3}, "healthy_capacity": 1.0, "generation": 1,
+        "region": "eu-west", "state": "up", "servers": {"up": 3, "total": 3}, "healthy_capacity": 1.0,
+        "share": 1.0, "generation": 1,
     }  # fmt: skip
     for servers, state, up in (
         ({"web/web-1": State.DOWN}, "up", 2),

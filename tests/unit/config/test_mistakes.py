@@ -14,7 +14,7 @@ MISTAKES = [
     # ------------------------------------------------------------ words that don't exist, and values of the wrong kind
     (
         G, "cluster: test", "§clutser: x\ncluster: test", "unknown key 'clutser'",
-        "did you mean 'cluster'? known: cluster",
+        "did you mean 'cluster'? known: alerts, cluster",
     ),
     (G, "cluster: test\n", "", "'cluster' is missing", "the cluster's name", 1),
     (G, "cluster: test", "§cluster: 2024", "2024 is not text", "put it in quotes"),
