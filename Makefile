@@ -7,10 +7,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Both environment targets write to .venv.
 .NOTPARALLEL:
-.PHONY: help .venv demo check test lint bench clean
+.PHONY: help .venv demo check test lint bench drill-report clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 .venv: .venv/.tools  ## the environment: .venv/bin/gslb, the test tools and the linters
 
@@ -43,6 +43,11 @@ test: .venv/.tools  ## every test; PYTEST="-k dns" narrows it
 bench: .venv/.tools  ## CPU time beside gdnsd, nginx and HAProxy; BENCH="--only dns" narrows it
 	.ci/apt gdnsd:gdnsd nginx:nginx haproxy:haproxy dnsperf:dnsperf wrk:wrk taskset:util-linux
 	$(BIN)/python tests/bench/run.py $(BENCH)
+
+RUNS ?= 50
+drill-report: .venv/.runtime  ## lose a region RUNS times in each way, and print percentiles; KINDS="kill,slow" narrows it
+	.ci/apt redis-server:redis-server
+	$(BIN)/gslb drill eu-west --many $(RUNS) --kinds $(or $(KINDS),all) --for 10s
 
 clean:  ## remove the environment and everything that was generated
 	rm -rf .venv .gslb build dist *.egg-info .coverage .cache

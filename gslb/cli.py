@@ -12,6 +12,7 @@ import click
 
 from gslb import __version__
 from gslb.cli_alerts import alerts
+from gslb.cli_drill import drill
 from gslb.cli_options import (
     FILE,
     config_directory,
@@ -25,7 +26,7 @@ from gslb.cli_options import (
 )
 from gslb.cli_servers import drain, force, scaling, servers, undrain
 
-UNBUILT = ("drill", "dnssec", "cert")
+UNBUILT = ("dnssec", "cert")
 
 
 class Commands(click.Group):
@@ -225,7 +226,7 @@ def geo_measure(
         )
 
 
-for command in (alerts, drain, undrain, force, scaling, servers):
+for command in (alerts, drain, drill, undrain, force, scaling, servers):
     cli.add_command(command)
 
 

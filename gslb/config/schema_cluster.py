@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, PlainValidator, Strict, model_valida
 
 from gslb.config import plugins
 from gslb.config.schema_alerts import AlertsSection
+from gslb.config.schema_drills import DrillSection
 from gslb.config.schema_listen import ListenSection
 from gslb.config.values import (
     Address,
@@ -339,6 +340,9 @@ class ClusterFile(Section):
     )
     safety: Annotated[tuple[SafetySection, ...], Strict(False), MaxLen(64)] = Field(
         (), description="rules that overrides must keep to"
+    )
+    drills: Annotated[tuple[DrillSection, ...], Strict(False), MaxLen(64)] = Field(
+        (), description="drills that `gslb drill --due` runs when their time has come"
     )
     alerts: AlertsSection = Field(AlertsSection(), description="what is told, and to whom")
     secrets: SecretsSection = Field(SecretsSection(), description="secrets, from files or the environment")

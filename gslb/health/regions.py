@@ -164,8 +164,16 @@ class Regions:
         return {name: seen.tracker.state for name, seen in self.seen.items() if seen.ok is not None}
 
     def word(self, name: str, now: float) -> OwnWord | None:
-        """The region's fresh word. Several nodes of one region: the best of them counts, since it can serve."""
-        fresh = [word.word for word in self.words.get(name, {}).values() if now - word.at <= FRESH_S]
+        """The region's fresh word. Several nodes of one region: the best of them counts, since it can serve.
+
+        What a probe of ours has brought counts no longer than our probes see the region: it is the same witness.
+        """
+        seen = self.seen.get(name)
+        lost = seen is not None and seen.tracker.state is State.DOWN
+        fresh = [
+            word.word for source, word in self.words.get(name, {}).items()
+            if now - word.at <= FRESH_S and not (lost and source == "probe")
+        ]  # fmt: skip
         return min(fresh, key=tuple(OwnWord).index) if fresh else None
 
     def share(self, name: str, now: float) -> float:

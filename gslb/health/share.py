@@ -19,7 +19,7 @@ that it has no servers, and by others' probes, not by this.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 STEPS = 4
 LEAST = 1 / STEPS
@@ -82,6 +82,9 @@ class Share:
         else:
             healthy.move(bad=False, good=wanted > healthy.share, now=now)
         self._load.move(seen.load > OVERLOADED, seen.load < RELAXED, now)
+        if not seen.healthy:  # its own word says that it has no servers: that they fail is no news, nor for the next
+            self._failing, self._average = _Level(BACK_S), 0.0
+            seen = replace(seen, requests=0, failed=0)
         score = self._score(seen, now)
         self._failing.move(score >= FAILING, score < FINE, now)
         reasons = {

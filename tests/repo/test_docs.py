@@ -121,7 +121,8 @@ def test_a_documented_target_exists(where: str, line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["edgy", "edge --nam edge-1", "edge", "explain www.example.com", "geo lokup 1.2.3.4", "check extra", "drill x"],
+    ["edgy", "edge --nam edge-1", "edge", "explain www.example.com", "geo lokup 1.2.3.4", "check extra", "dnssec x",
+     "drill x --kind y"],
 )
 def test_a_wrong_command_would_be_noticed(line: str) -> None:
     with pytest.raises((click.UsageError, AssertionError)):

@@ -95,3 +95,10 @@ def test_nothing_swings(looks):
     shares = [one.look(seen, float(second)) for second, seen in enumerate(looks)]
     ups = sum(later > before for before, later in itertools.pairwise(shares))
     assert ups <= 60 / BACK_S * 2
+
+
+def test_servers_that_come_back_after_none_was_left_are_not_held_to_what_failed_before():
+    one = Share()
+    run(one, Seen(1.0, 0.0, 100, 100), 3)
+    run(one, Seen(0.0, 0.0, 100, 100), 10, 3)
+    assert run(one, WHOLE, 4 * RETURN_S, 13)[-1] == 1.0
