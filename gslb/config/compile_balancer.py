@@ -65,7 +65,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         if health is None
         else HealthCheck(
             health.check, health.times.interval, health.times.timeout, health.times.rise, health.times.fall,
-            initial=health.times.initial,
+            initial=health.times.initial, rise_max=health.times.rise_max,
         ),
         retries=_retries(pool.retries),
         limits=pool.limits,

@@ -133,6 +133,9 @@ class ProbeSection(Section):
         0.75, description="the most of a region's clients that its own word may send elsewhere, while servers are "
         "missing, requests fail or there are more than its `capacity`; 0% is none"
     )
+    rise_max: Annotated[int, Ge(1), Le(1000)] | None = Field(
+        None, description="the most that `rise` grows to for a region that flaps; without it 8 times `rise`"
+    )
     addresses: Annotated[bool, Unbuilt("probe.addresses: true")] = Field(
         default=False, description="probe each published address by itself, and withdraw it alone"
     )

@@ -73,6 +73,9 @@ class HealthTimes(Section):
     timeout: ShortTime = Field(1.0, description="a check without a whole answer by then has failed")
     rise: Annotated[int, Ge(1), Le(100)] = Field(2, description="successes in a row that bring a server back")
     fall: Annotated[int, Ge(1), Le(100)] = Field(3, description="failures that take a server down")
+    rise_max: Annotated[int, Ge(1), Le(1000)] | None = Field(
+        None, description="the most that `rise` grows to for a server that flaps; without it 8 times `rise`"
+    )
     initial: Literal["unknown", "up", "down"] = Field(
         "unknown", description="what a server is until its checks decide: `unknown` and `up` get requests, `down` none"
     )

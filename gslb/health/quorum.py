@@ -7,7 +7,7 @@ precedence is the table `_PRECEDENCE`, first row that speaks wins:
 | --- | --- | --- |
 | override | an operator said so | that |
 | own word | the region's fresh word, also as an observer heard it: it drains, or has no servers | draining, down |
-| quorum | two or more fresh views | down only if more than half of them say so |
+| quorum | two or more fresh views | what more than half of them say; without a majority, what it was |
 | one view | a single fresh view, which isn't down, or is by a node that sees others up | that view |
 | isolated | all my probes fail and no fresh peer sees anything up | the last known good |
 | silence | nothing fresh | the last known good, else unknown |
@@ -46,6 +46,7 @@ class Evidence:
     views: Mapping[str, State]
     isolated: bool
     last_good: State | None
+    before: State | None = None
 
 
 def judge(
@@ -56,6 +57,7 @@ def judge(
     isolated: bool,
     last_good: State | None,
     changes_in_s: float | None = None,
+    before: State | None = None,
 ) -> RegionStatus:
     """The status of one region by the precedence above, with the evidence named in `why`.
 
@@ -66,11 +68,12 @@ def judge(
         isolated: all probes of this node fail and no fresh peer sees any region up.
         last_good: the state before this node was isolated or everything fell silent.
         changes_in_s: the soonest that the evidence could change the state; ignored under an override.
+        before: what this observer judged last; a vote without a majority changes nothing.
     """
     known = {observer: state for observer, state in views.items() if state is not State.UNKNOWN}
     if own_word is OwnWord.UP:
         known[THE_REGION] = State.UP
-    evidence = Evidence(override, own_word, known, isolated, last_good)
+    evidence = Evidence(override, own_word, known, isolated, last_good, before)
     for row in _PRECEDENCE:
         spoken = row(evidence)
         if spoken is not None:
@@ -106,6 +109,8 @@ def _quorum(evidence: Evidence) -> _Spoken:
     down = [observer for observer, state in views.items() if state is State.DOWN]
     if 2 * len(down) > len(views):
         return State.DOWN, f"{len(down)} of {len(views)} see it down"
+    if 2 * len(down) == len(views) and evidence.before is State.DOWN:
+        return State.DOWN, f"{len(down)} of {len(views)} see it down, no majority: as it was"
     unlike = f"; {_names(down)} sees it down, no majority" if down else ""
     return State.UP, f"{len(views) - len(down)} of {len(views)} see it up{unlike}"
 

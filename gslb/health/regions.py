@@ -34,6 +34,7 @@ class ProbeOptions:
     timeout_s: float = 0.8
     rise: int = 10
     fall: int = 3
+    rise_max: int | None = None  # None: 8 times `rise`
     withdraw_max: float = 0.5  # of the capacity, that probes alone may take away at once
     hold_s: float = 30.0  # for how long more than that is held
     spill: float = 0.75  # the most of a region's clients that its own word may send elsewhere
@@ -81,6 +82,7 @@ class Regions:
     views: dict[str, View] = field(default_factory=dict)
     freshness: Freshness = field(default_factory=lambda: Freshness(FRESH_S))
     good: dict[str, State] = field(default_factory=dict)
+    judged: dict[str, State] = field(default_factory=dict)  # the last judgement, before anything was held
     isolated: bool = False
     split: tuple[str, ...] = ()  # regions that some see up and others down
     suspects: tuple[str, ...] = ()  # vantages that see nothing up while others do: their views don't count
@@ -98,10 +100,11 @@ class Regions:
         """Watches exactly `names`; what is known of those that stay is kept."""
         self.capacities = capacities or {}
         self.withholding.withdraw_max, self.withholding.hold_s = options.withdraw_max, options.hold_s
-        fresh = (options.rise, options.fall) != (self.options.rise, self.options.fall)
+        limits = (options.rise, options.fall, options.rise_max)
+        fresh = limits != (self.options.rise, self.options.fall, self.options.rise_max)
         self.options = options
         self.seen = {
-            name: self.seen[name] if name in self.seen and not fresh else Seen(Tracker(options.rise, options.fall))
+            name: self.seen[name] if name in self.seen and not fresh else Seen(_tracker(options))
             for name in names
         }
         for known in (self.words, self.good):
@@ -208,11 +211,13 @@ class Regions:
                 isolated=self.isolated,
                 last_good=self.good.get(name),
                 changes_in_s=seen.tracker.changes_in(self.options.fast_interval_s),
+                before=self.judged.get(name),
             )
             share = 1.0 if judged.forced else self.share(name, now)
             if share < 1.0:
                 judged = replace(judged, share=share, why=f"{judged.why}; it can have {share:.0%} of its clients")
             found[name] = judged
+        self.judged = {name: one.state for name, one in found.items()}
         confirmed = {name: self._confirmed(name, now) for name in found}
         found = self.withholding.hold(found, self.capacities, confirmed, now)
         if not self.isolated:
@@ -236,8 +241,8 @@ class Regions:
             vantage for vantage, states in found.items()
             if len(states) > 1 and all(state is State.DOWN for state in states.values())
         }  # fmt: skip
-        some_up = any(State.UP in states.values() for states in found.values())
-        self.suspects = tuple(sorted(blind)) if some_up else ()
+        clear = any(2 * list(states.values()).count(State.UP) >= len(states) > 0 for states in found.values())
+        self.suspects = tuple(sorted(blind)) if clear else ()
         return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
 
     def _confirmed(self, name: str, now: float) -> bool:
@@ -263,6 +268,10 @@ class Regions:
                     rows[f"view of {node}"] = {"says": view.states[name].value + unused, "age_s": round(age_s, 3)}
             found[name] = rows
         return found
+
+
+def _tracker(options: ProbeOptions) -> Tracker:
+    return Tracker(options.rise, options.fall, rise_max=options.rise_max)
 
 
 def own_word(body: bytes) -> tuple[OwnWord, float] | None:

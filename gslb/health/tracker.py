@@ -13,16 +13,25 @@ successes in a row clear them, so that a target that fails every second check go
 Coming back takes `rise` successes in a row: with 10 of them, a check that fails half the time comes back about once
 in 2,000 checks. The first result decides quickly, as gdnsd's does: a starting node must answer; but a first failure
 alone takes nobody out.
+
+The flap score is ours. Each time it goes down, and each time a row of successes breaks before it is up, counts one; the
+score fades with FADE_S. A target that only was dead comes back after `rise` successes; one that is in doubt needs
+`rise` more for every FLAPS of its score, `rise_max` at most. It is the same idea as a decaying average of failures
+beside the latest result (Akamai's max(instant, decayed)): what drips is remembered, and a clean end is believed soon.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from gslb.model import State
 
 OK_DEFAULT = 10
+FADE_S = 300.0
+FLAPS = 4
+RISE_MAX_FACTOR = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,16 @@ _TABLE: dict[State, tuple[_Rule, ...]] = {
 class Tracker:
     """The state of one target as one observer's checks show it: UNKNOWN, UP or DOWN."""
 
-    __slots__ = ("_counts", "_limits", "_ok", "_row", "since", "state")
+    __slots__ = ("_counts", "_limits", "_ok", "_rise", "_rise_max", "_row", "_score", "_scored_at", "since", "state")
 
-    def __init__(self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN) -> None:
-        """See the module; each number is at least 1. `initial` is UNKNOWN, UP or DOWN."""
-        self._limits = {"one": 1, "rise": max(1, rise), "fall": max(1, fall)}
+    def __init__(
+        self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN, rise_max: int | None = None
+    ) -> None:
+        """See the module; each number is at least 1. `initial`: UNKNOWN, UP or DOWN. `rise_max` None is 8 × `rise`."""
+        self._rise = max(1, rise)
+        self._rise_max = max(self._rise, RISE_MAX_FACTOR * self._rise if rise_max is None else rise_max)
+        self._score, self._scored_at = 0.0, 0.0
+        self._limits = {"one": 1, "rise": self._rise, "fall": max(1, fall)}
         self._ok = max(1, ok)
         self._enter(initial, 0.0)
 
@@ -70,12 +84,22 @@ class Tracker:
                 self._counts[index] += 1
                 if self._counts[index] >= self._limits[rule.limit]:
                     self._enter(rule.next, now)
+                    if rule.next is State.DOWN:
+                        self._doubt(now)
                     return rule.next
             elif self._counts[index]:
                 self._row += 1
                 if rule.cleared_by == "any" or self._row >= self._ok:
                     self._counts[index] = self._row = 0
+                    if self.state is State.DOWN:
+                        self._doubt(now)
         return None
+
+    def _doubt(self, now: float) -> None:
+        """One more sign of flapping; what it makes of `rise` holds until the next."""
+        self._score = self._score * math.exp(-max(0.0, now - self._scored_at) / FADE_S) + 1.0
+        self._scored_at = now
+        self._limits["rise"] = min(self._rise_max, self._rise * (1 + int(self._score) // FLAPS))
 
     @property
     def changing(self) -> bool:

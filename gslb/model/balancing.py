@@ -46,7 +46,7 @@ class HealthCheck:
     """How a pool's servers are checked: `check` is a registered check's dataclass; times in seconds.
 
     `url` (scheme, host and port) is asked in place of the server's own address; "" is that address. `initial`:
-    "unknown", "up" or "down", what a server is until its checks decide.
+    "unknown", "up" or "down", what a server is until its checks decide. `rise_max`: see health/tracker.py.
     """
 
     check: Any
@@ -56,6 +56,7 @@ class HealthCheck:
     fall: int = 3
     url: str = ""
     initial: str = "unknown"
+    rise_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def _alpn(health: HealthCheck) -> str:
 
 
 def _tracker(health: HealthCheck) -> Tracker:
-    return Tracker(health.rise, health.fall, initial=State(health.initial))
+    return Tracker(health.rise, health.fall, initial=State(health.initial), rise_max=health.rise_max)
 
 
 class RegionSide:

@@ -33,7 +33,7 @@ class Watching:
         probe = config.probe
         options = ProbeOptions(
             probe.interval, probe.fast_interval, probe.timeout, probe.rise, probe.fall,
-            probe.withdraw_max, probe.hold, probe.spill,
+            probe.rise_max, probe.withdraw_max, probe.hold, probe.spill,
         )  # fmt: skip
         regions = {name: region for name, region in plan.regions.items() if name != self.picture.vantage}
         capacities = {name: region.capacity for name, region in regions.items()}

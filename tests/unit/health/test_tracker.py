@@ -59,7 +59,7 @@ def test_the_soonest_change(initial, results, seconds):
 @given(st.integers(1, 12), st.integers(1, 6), st.integers(1, 12), st.text("+-", max_size=200))
 def test_against_gdnsd(rise, fall, ok, results):
     """gdnsd's mon_state_updater, transcribed, from its first result on."""
-    tracker = Tracker(rise, fall, ok, initial=UP)
+    tracker = Tracker(rise, fall, ok, initial=UP, rise_max=rise)
     up, failures, successes = True, 0, 0
     for result in results:
         if not up:
@@ -86,10 +86,10 @@ def test_no_change_comes_sooner_than_said(results, rise, fall):
         soonest, ahead = tracker.changes_in(1.0), Tracker(rise, fall)
         feed(ahead, results[:i])
         for step, result in enumerate(results[i:], start=1):
-            if ahead.observe(result == "+", 0.0) is not None:
+            if ahead.observe(result == "+", float(i)) is not None:
                 assert soonest is None or soonest <= step
                 break
-        tracker.observe(results[i] == "+", 0.0)
+        tracker.observe(results[i] == "+", float(i))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -98,9 +98,45 @@ def test_a_probe_that_fails_half_the_time_hardly_flips(seed):
     rng = random.Random(seed)
     results = ["+-"[rng.random() < 0.5] for _ in range(600)]
 
-    def flips(rise: int) -> int:
-        tracker = Tracker(rise, fall=3, initial=UP)
+    def flips(rise: int, rise_max: int | None = None) -> int:
+        tracker = Tracker(rise, fall=3, initial=UP, rise_max=rise_max)
         return sum(state is not None for state in feed(tracker, "".join(results)))
 
-    assert flips(10) <= 5
-    assert flips(2) >= 20
+    assert flips(10, 10) <= 5
+    assert flips(2, 2) >= 20
+    assert flips(10) <= 3
+    assert flips(2) <= flips(2, 2) / 2, "the score keeps it out"
+
+
+def clean(tracker: Tracker, now: float) -> int:
+    """Successes in a row until it is up."""
+    for count in range(1, 1000):
+        if tracker.observe(True, now) is UP:
+            return count
+    raise AssertionError("it never came back")
+
+
+def test_a_target_that_was_only_dead_comes_back_as_soon_as_ever():
+    tracker = Tracker(rise=10, fall=3, initial=UP)
+    feed(tracker, "-" * 500)
+    assert clean(tracker, 500.0) == 10
+
+
+def test_one_that_goes_down_again_and_again_needs_longer_and_is_forgiven_in_time():
+    tracker, needed = Tracker(rise=2, fall=3, initial=UP), []
+    for cycle in range(40):
+        for _ in range(3):
+            tracker.observe(False, float(cycle))
+        needed.append(clean(tracker, float(cycle)))
+    assert needed[:3] == [2, 2, 2]
+    assert needed == sorted(needed)
+    assert needed[-1] == 16, "eight times, and never more"
+    for _ in range(3):
+        tracker.observe(False, 3000.0)
+    assert clean(tracker, 3000.0) == 2
+
+
+def test_a_row_of_successes_that_breaks_counts():
+    tracker = Tracker(rise=5, fall=3, initial=UP)
+    feed(tracker, "---" + "++-" * 9)
+    assert clean(tracker, 30.0) == 15

@@ -12,7 +12,8 @@ from gslb.node.sides import RegionSide
 from tests.support.proxying import plan_of, pool_of
 
 PROBE = SimpleNamespace(
-    interval=1.0, fast_interval=0.3, timeout=0.8, rise=10, fall=3, withdraw_max=0.5, hold=30.0, spill=0.75
+    interval=1.0, fast_interval=0.3, timeout=0.8, rise=10, fall=3, rise_max=None, withdraw_max=0.5, hold=30.0,
+    spill=0.75,
 )
 CONFIG = SimpleNamespace(probe=PROBE)
 
