@@ -24,7 +24,7 @@ from gslb.cli_options import (
     state_option,
     told,
 )
-from gslb.cli_servers import drain, force, scaling, servers, undrain
+from gslb.cli_servers import drain, force, scaling, servers, undrain, weight
 
 UNBUILT = ("dnssec", "cert")
 
@@ -226,7 +226,7 @@ def geo_measure(
         )
 
 
-for command in (alerts, drain, drill, undrain, force, scaling, servers):
+for command in (alerts, drain, drill, undrain, force, scaling, servers, weight):
     cli.add_command(command)
 
 

@@ -30,7 +30,7 @@ def _override(command: F) -> F:
 
 
 def _overrides(
-    target: str, action: str, config: Path | None, node: str | None, as_json: bool, **words: str | bool | None
+    target: str, action: str, config: Path | None, node: str | None, as_json: bool, **words: str | float | bool | None
 ) -> None:
     with told():
         from gslb.ops.override_commands import override  # noqa: PLC0415 - see cli_options
@@ -73,6 +73,24 @@ def force(
 ) -> None:
     """Hold TARGET to be up or down whatever health says; auto takes that back. See gslb drain --help for TARGET."""
     _overrides(target, state, config, node, as_json, **words)
+
+
+@click.command()
+@click.argument("target")
+@click.argument("share", metavar="PERCENT|auto")
+@_override
+def weight(
+    target: str, share: str, config: Path | None, node: str | None, as_json: bool, **words: str | bool | None
+) -> None:
+    """Give TARGET a share: 50% of its clients for a region or a service there, of its weight for a server.
+
+    auto takes that back. It holds beside drain and force. See gslb drain --help for TARGET.
+    """
+    with told():
+        from gslb.ops.override_commands import percent_of  # noqa: PLC0415 - see cli_options
+
+        percent = None if share == "auto" else percent_of(share)
+        _overrides(target, "weight", config, node, as_json, percent=percent, **words)
 
 
 @click.command()

@@ -19,6 +19,7 @@ CHANGEABLE = (
     "weight", "max_connections", "status", "health_check_url", "timeout_ms", "protocol", "priority", "zone"
 )  # fmt: skip
 URL_MAX_CHARACTERS = 1024
+HUNDREDTHS = 100
 
 Key = tuple[str, str]  # pool and server id
 Rows = Mapping[Key, Registration]
@@ -31,6 +32,21 @@ def merge(pools: Mapping[str, Pool], rows: Iterable[Registration]) -> dict[str, 
     for row in rows:
         said.setdefault(row.pool, {})[row.server_id] = row
     return {name: _merged(pool, said[name]) if name in said else pool for name, pool in pools.items()}
+
+
+def weighed(pools: Mapping[str, Pool], weights: Mapping[Key, float]) -> dict[str, Pool]:
+    """`pools` with an operator's weights: 0.5 halves a server's share beside the others of its pool.
+
+    Weights are whole numbers, so those of such a pool are told in hundredths.
+    """
+    named = {pool for pool, _ in weights}
+
+    def changed(pool: Pool) -> Pool:
+        shares = ((one, weights.get((pool.name, one.id), 1.0)) for one in pool.servers)
+        servers = tuple(replace(one, weight=round(one.weight * HUNDREDTHS * share)) for one, share in shares)
+        return replace(pool, servers=servers)
+
+    return {name: changed(pool) if name in named else pool for name, pool in pools.items()}
 
 
 def _merged(pool: Pool, rows: dict[str, Registration]) -> Pool:

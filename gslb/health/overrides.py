@@ -1,4 +1,4 @@
-"""What operators have said instead of health: drain, force up or down. Core.
+"""What operators have said instead of health: drain, force up or down; and weights, beside that. Core.
 
 An override names a target (`region`, `region/pool`, `region/pool/server` or `service@region`, each part with `*` and
 `?`), who said it, why, and until when. Nodes tell each other all of them and keep the newest word on each target, by a
@@ -23,6 +23,9 @@ TEXT_MAX = 300
 AHEAD_MAX_MS = 300_000
 TOMBSTONE_MS = 7 * 86_400_000
 STATES = {"drain": State.DRAINING, "up": State.UP, "down": State.DOWN}
+WEIGHT = "weight:"  # and a percentage, or "auto"
+PERCENT_MAX = 1000
+_WEIGHT = re.compile(r"weight:(\d{1,4}(?:\.\d{1,2})?)").fullmatch
 _PART = r"[A-Za-z0-9_.*?:\[\]-]{1,253}"
 _TARGET = re.compile(rf"{_PART}(?:/{_PART}){{0,2}}|{_PART}@{_PART}").fullmatch
 
@@ -31,7 +34,11 @@ Stamp = tuple[int, int, str]  # milliseconds of Unix time, a count within them, 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One word. `expires_ms` 0 is never; `action` "auto" is a tombstone; `broke_glass`: it went past a safety rule."""
+    """One word. `expires_ms` 0 is never; `broke_glass`: it went past a safety rule.
+
+    `action` is one of STATES, or "weight:50" (percent); "auto" and "weight:auto" are tombstones. Of a target there is
+    one word of each kind: they hold beside each other.
+    """
 
     target: str
     action: str
@@ -43,7 +50,18 @@ class Override:
 
     def holds(self, now_ms: int) -> bool:
         """Whether it is to be obeyed now."""
-        return self.action in STATES and not 0 < self.expires_ms <= now_ms
+        return (self.action in STATES or self.weight is not None) and not 0 < self.expires_ms <= now_ms
+
+    @property
+    def weight(self) -> float | None:
+        """The weight said, 1.0 is all of it; None if this says nothing of it."""
+        match = _WEIGHT(self.action)
+        return float(match[1]) / 100 if match is not None and float(match[1]) <= PERCENT_MAX else None
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What there is but one word of: a target, and whether it is about its weight."""
+        return self.target, self.action.startswith(WEIGHT)
 
     @property
     def text(self) -> str:
@@ -63,7 +81,7 @@ class Overrides:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        self._known: dict[str, Override] = {}
+        self._known: dict[tuple[str, bool], Override] = {}
         self._last: Stamp = (0, 0, node)
         self.refused = 0  # words of the future, or malformed
 
@@ -72,14 +90,14 @@ class Overrides:
         self, target: str, action: str, *, why: str, author: str, now_ms: int, expires_ms: int = 0,
         broke_glass: bool = False,
     ) -> Override:
-        """The newest word on `target` (`action` "auto" takes back). Raises ValueError if there is no room for it."""
-        known = self._known.get(parse_target(target))
+        """The newest word on `target` ("auto" and "weight:auto" take back). Raises ValueError if there is no room."""
+        known = self._known.get((parse_target(target), action.startswith(WEIGHT)))
         if known is None and len(self._known) >= OVERRIDES_MAX:
             raise ValueError(f"there are {OVERRIDES_MAX} overrides already: take some back")
         said = Override(
             target, action, why[:TEXT_MAX], author[:TEXT_MAX], self._tick(now_ms), expires_ms, broke_glass
         )
-        self._known[target] = said
+        self._known[said.key] = said
         return said
 
     def _tick(self, now_ms: int) -> Stamp:
@@ -96,11 +114,11 @@ class Overrides:
             if said is None or said.stamp[0] > now_ms + AHEAD_MAX_MS:
                 self.refused += 1
                 continue
-            known = self._known.get(said.target)
+            known = self._known.get(said.key)
             full = known is None and len(self._known) >= OVERRIDES_MAX
             if full or (known is not None and known.stamp >= said.stamp):
                 continue
-            self._known[said.target] = said
+            self._known[said.key] = said
             self._last = max(self._last, (*said.stamp[:2], self._node))
             news = True
         return news
@@ -112,11 +130,11 @@ class Overrides:
     def forget(self, now_ms: int) -> bool:
         """Drops what nobody needs any more: old tombstones, and words that expired as long ago."""
         old = [
-            target for target, one in self._known.items()
+            key for key, one in self._known.items()
             if not one.holds(now_ms) and max(one.stamp[0], one.expires_ms) + TOMBSTONE_MS < now_ms
         ]  # fmt: skip
-        for target in old:
-            del self._known[target]
+        for key in old:
+            del self._known[key]
         return bool(old)
 
     # ------------------------------------------------------------ what follows
@@ -124,17 +142,25 @@ class Overrides:
         """Those to be obeyed, the newest last."""
         return sorted((one for one in self._known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
 
+    def states(self, now_ms: int) -> list[Override]:
+        """Those of them that are about a state."""
+        return [one for one in self.holding(now_ms) if one.action in STATES]
+
+    def weights(self, now_ms: int) -> list[Override]:
+        """Those of them that are about a weight."""
+        return [one for one in self.holding(now_ms) if one.weight is not None]
+
     def of_region(self, region: str, now_ms: int) -> Override | None:
         """The word on a whole region."""
-        return newest(self.holding(now_ms), region)
+        return newest(self.states(now_ms), region)
 
     def of_service(self, service: str, region: str, now_ms: int) -> Override | None:
         """The word on a service in a region."""
-        return newest(self.holding(now_ms), f"{service}@{region}")
+        return newest(self.states(now_ms), f"{service}@{region}")
 
     def of_server(self, region: str, pool: str, server: str, now_ms: int) -> Override | None:
         """The word on a server: its own, else its pool's."""
-        held = self.holding(now_ms)
+        held = self.states(now_ms)
         return newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
 
 
@@ -176,8 +202,10 @@ def _read(row: Any) -> Override | None:
     fine = all(type(one) is int and 0 <= one < 2**53 for one in numbers) and type(said.broke_glass) is bool
     texts = (said.why, said.author, node)
     fine = fine and all(isinstance(one, str) and len(one) <= TEXT_MAX for one in texts)
-    fine = fine and isinstance(said.action, str) and said.action in {*STATES, "auto"}
-    return said if fine else None
+    known = isinstance(said.action, str) and (
+        said.action in {*STATES, "auto", f"{WEIGHT}auto"} or said.weight is not None
+    )
+    return said if fine and known else None
 
 
 # ---------------------------------------------------------------- rules that no override may break

@@ -9,9 +9,9 @@ from gslb.node.context import NodeContext
 
 def run_control(context: NodeContext, channel: socket.socket, restarts: int) -> int:
     """The control process; returns its exit code."""
-    from gslb.node import control  # noqa: PLC0415 - see the module's docstring
+    from gslb.node import control_process  # noqa: PLC0415 - see the module's docstring
 
-    return control.run_control(context, channel, restarts)
+    return control_process.run_control(context, channel, restarts)
 
 
 def run_worker(context: NodeContext, index: int, channel: socket.socket) -> int:

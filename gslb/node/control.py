@@ -11,14 +11,11 @@ import asyncio
 import contextlib
 import logging
 import random
-import signal
-import socket
 import time
 from collections.abc import Coroutine, Hashable
 from dataclasses import replace
 from typing import Any
 
-import uvloop
 from aiohttp import web
 
 from gslb.config.compile import safety_rules
@@ -46,7 +43,6 @@ from gslb.node.sides import EdgeSide, RegionSide, Side
 from gslb.node.spread import Spread
 from gslb.node.table_cache import TableCache
 from gslb.node.view import View
-from gslb.node.worker import watch_channel
 from gslb.ops.admin import make_app, run_admin
 from gslb.state.store import Report
 from gslb.state.sync import Sync, open_store
@@ -110,6 +106,7 @@ class Control:
         if self.discovering is not None:
             self.planning.take_found(self.discovering.found)
             self.discovering.configure(self.planning.plan)
+        self._weigh()
         self._certify()
         self.side.configure(self.planning.plan, self.planning.config)
         self.guarding.configure(self.planning.plan, time.monotonic())
@@ -240,9 +237,13 @@ class Control:
         said = self.overriding
         forced = {key: state for key, (state, _) in said.servers().items()}
         servers = {key: state for key, state in {**side.servers(), **forced}.items() if state is not State.UP}
+        if not first and self._weigh():
+            self._take_plan()  # which judges
+            return
+        regions, services = said.shared(side.regions(time.monotonic(), said.regions()), said.services())
         new = replace(
-            self.status, regions=dict(side.regions(time.monotonic(), said.regions())), servers=servers,
-            services=said.services(), stale=side.stale, draining=self._parent_hangs() or bool(said.draining),
+            self.status, regions=regions, servers=servers, services=services,
+            stale=side.stale, draining=self._parent_hangs() or bool(said.draining),
             breakers=self.guarding.standings(),
         )  # fmt: skip
         new = replace(new, share=side.share(self.planning.plan, new, time.monotonic()))
@@ -260,6 +261,14 @@ class Control:
         self.draining.update(new.draining and self.context.role == "region", time.monotonic())
         self.status = new
         self.spread.publish(new)
+
+    def _weigh(self) -> bool:
+        """Whether operators' weights of servers have made another Plan."""
+        weights = self.overriding.weights()
+        if weights == self.planning.weights:
+            return False
+        self.planning.take_weights(weights)
+        return True
 
     def _again(self) -> None:
         """Something was said: every worker hears it now and not with the next tick."""
@@ -355,36 +364,3 @@ class Control:
                 self.runner.set_targets(self.side.targets())
             if self.planning.geo_changed() is not None:
                 self._take_plan()
-
-
-async def _main(context: NodeContext, channel: socket.socket, restarts: int) -> int:
-    control = Control(context, restarts)
-    links: asyncio.Queue[tuple[int, socket.socket]] = asyncio.Queue()
-    watch_channel(channel, links)
-
-    async def take_links() -> None:
-        while True:
-            slot, sock = await links.get()
-            await control.spread.join(slot, sock)
-
-    loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-
-    def on_term(*, moving: bool = False) -> None:
-        stopping.set()
-        control.stop(moving=moving)
-
-    loop.add_signal_handler(signal.SIGTERM, on_term)
-    loop.add_signal_handler(signal.SIGUSR2, lambda: on_term(moving=True))
-    loop.add_signal_handler(signal.SIGHUP, control.hang_up)
-    taking = asyncio.create_task(take_links())
-    await control.start()
-    await control.stopped()
-    taking.cancel()
-    return 0 if stopping.is_set() else 1
-
-
-def run_control(context: NodeContext, channel: socket.socket, restarts: int) -> int:
-    """What the forked control process does; returns its exit code."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_main(context, channel, restarts))

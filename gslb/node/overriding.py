@@ -10,17 +10,17 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gslb.errors import ChangeRefused, StateError
-from gslb.health.overrides import STATES, Override, Overrides, SafetyRule, broken, newest, parse_target
+from gslb.health.overrides import STATES, WEIGHT, Override, Overrides, SafetyRule, broken, newest, parse_target
 from gslb.model import Plan, RegionStatus, State, Status
 from gslb.node.context import NodeContext
 from gslb.state.store import NODES_MAX, Report
 
 TOLD_MAX_BYTES = 32_768  # of one report; the newest first
 DURATION_MAX_S = 366 * 86_400
-ACTIONS = (*STATES, "auto")
 
 log = logging.getLogger("gslb.overrides")
 
@@ -51,8 +51,9 @@ class Overriding:
             parse_target(target)
         except ValueError as error:
             raise ChangeRefused(str(error), 400, "target") from None
-        if action != "auto":
+        if not action.endswith("auto"):
             self._must_fit(target)
+            self._must_be_a_share(target, action)
         now, until = now_ms(), 0
         if seconds:
             until = now + int(seconds * 1000)
@@ -92,6 +93,12 @@ class Overriding:
             shown = ", ".join(known[:10]) + (" …" if len(known) > 10 else "")
             raise ChangeRefused(f"nothing here is called {target!r}; there is {shown}", 404, "target")
 
+    @staticmethod
+    def _must_be_a_share(target: str, action: str) -> None:
+        """Clients can't be made more: only a server's weight may grow."""
+        if action.startswith(WEIGHT) and "/" not in target and float(action.removeprefix(WEIGHT)) > 100:
+            raise ChangeRefused("a region can have no more than 100% of its clients", 400, "action")
+
     def _own_servers(self) -> list[tuple[str, str, str]]:
         balancer = self._plan().balancer
         pools = balancer.pools.values() if balancer is not None else ()
@@ -99,7 +106,7 @@ class Overriding:
 
     def _minds(self, target: str, action: str, now: int) -> str:
         """The rule that this would break, "" if none: only what takes whole regions out can."""
-        if "/" in target or "@" in target or action not in {"drain", "down"}:
+        if "/" in target or "@" in target or action not in {"drain", "down", f"{WEIGHT}0"}:
             return ""
         wanted = Overrides("probe")
         wanted.merge(self.overrides.rows(), now)
@@ -113,6 +120,8 @@ class Overriding:
                 out[name] = said.action
             elif said is None and state is State.DOWN:
                 out[name] = "down by health"
+            elif (share := newest(wanted.weights(now), name)) is not None and not share.weight:
+                out[name] = "weight 0"
         capacities = {name: region.capacity for name, region in plan.regions.items()}
         return broken(self._rules(), capacities, out)
 
@@ -174,7 +183,7 @@ class Overriding:
 
     def servers(self) -> dict[str, tuple[State, str]]:
         """Servers of this region's node, by `pool/server id`: the state, and who and why. Made once for what holds."""
-        held = tuple(one for one in self.overrides.holding(now_ms()) if "/" in one.target)
+        held = tuple(one for one in self.overrides.states(now_ms()) if "/" in one.target)
         if (held, self._plan().generation) != self._made_of:
             self._made_of = held, self._plan().generation
             self._servers = {}
@@ -183,6 +192,34 @@ class Overriding:
                 if said is not None:
                     self._servers[f"{pool}/{server}"] = STATES[said.action], said.text
         return self._servers
+
+    def weights(self) -> dict[tuple[str, str], float]:
+        """Weights of this region's node's servers, by pool and server id; what isn't there is as it is."""
+        held = [one for one in self.overrides.weights(now_ms()) if "/" in one.target]
+        found = {}
+        for region, pool, server in self._own_servers() if held else ():
+            said = newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
+            if said is not None and said.weight is not None:
+                found[pool, server] = said.weight
+        return found
+
+    def shared(self, regions: Mapping[str, RegionStatus], services: Mapping[str, RegionStatus]) -> tuple[
+        dict[str, RegionStatus], dict[str, RegionStatus]
+    ]:  # fmt: skip
+        """The same with operators' weights: a region, or a service there, has that share of its clients."""
+        held = [one for one in self.overrides.weights(now_ms()) if "/" not in one.target]
+        new_regions, new_services = dict(regions), dict(services)
+        if not held:
+            return new_regions, new_services
+        for name, one in regions.items():
+            new_regions[name] = _weighed(one, newest(held, name))
+        for service in self._plan().services.values():
+            for region in service.regions:
+                key = f"{service.name}@{region.name}"
+                said, base = newest(held, key), services.get(key) or new_regions.get(region.name)
+                if said is not None and base is not None:
+                    new_services[key] = _weighed(base, said)
+        return new_regions, new_services
 
     def shown(self, servers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
         """Servers as a side describes them, with what operators have said of them."""
@@ -206,6 +243,13 @@ class Overriding:
             "overrides": [_shown(one, now) for one in self.overrides.holding(now)],
             "refused": self.overrides.refused,
         }
+
+
+def _weighed(one: RegionStatus, said: Override | None) -> RegionStatus:
+    if said is None or said.weight is None:
+        return one
+    why = f"an operator gives it {said.weight:.0%} of its clients: {said.text}"
+    return replace(one, share=one.share * said.weight, why=f"{one.why}; {why}" if one.why else why)
 
 
 def _shown(said: Override, now: int) -> dict[str, Any]:

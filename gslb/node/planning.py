@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gslb.balancing.discovery import joined
-from gslb.balancing.merging import Rows, merge
+from gslb.balancing.merging import Key, Rows, merge, weighed
 from gslb.config.compile import compile_plan, edge_settings, geo_source, region_settings
 from gslb.config.load import load
 from gslb.config.schema import Config
@@ -44,6 +44,7 @@ class Planning:
         self.cookie_secret = context.cookie_secret
         self._made_up = b""  # a session secret of this node's own
         self.rows: Rows = {}  # what was said of servers at run time
+        self.weights: Mapping[Key, float] = {}  # by an operator's word
         self.found: Mapping[str, Sequence[Server]] = {}  # servers by DNS, by pool
         self._of_files: Mapping[str, Pool] = {}  # the pools as the files have them …
         self.declared: Mapping[str, Pool] = {}  # … and with the servers by DNS
@@ -80,7 +81,8 @@ class Planning:
         if plan.balancer is not None:
             self._of_files = plan.balancer.pools
             self.declared = joined(self._of_files, self.found)
-            plan = replace(plan, balancer=replace(plan.balancer, pools=merge(self.declared, self.rows.values())))
+            pools = weighed(merge(self.declared, self.rows.values()), self.weights)
+            plan = replace(plan, balancer=replace(plan.balancer, pools=pools))
         return replace(plan, counters=self.series.assign(plan))
 
     def take_rows(self, rows: Rows) -> Plan:
@@ -91,6 +93,11 @@ class Planning:
     def take_found(self, found: Mapping[str, Sequence[Server]]) -> Plan:
         """The next Plan: the DNS gives these servers now. Region nodes only."""
         self.found = found
+        return self._again()
+
+    def take_weights(self, weights: Mapping[Key, float]) -> Plan:
+        """The next Plan: operators want these weights of servers now. Region nodes only."""
+        self.weights = weights
         return self._again()
 
     def _again(self) -> Plan:

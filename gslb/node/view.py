@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gslb import __version__
 from gslb.errors import ChangeRefused, NodeError
-from gslb.health.overrides import STATES
+from gslb.health.overrides import STATES, WEIGHT
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
@@ -196,6 +196,8 @@ class View:
         for action in STATES:
             count = sum(one["action"] == action for one in told["overrides"])
             self._gauges.set("gslb_overrides", count, action=action)
+        weights = sum(one["action"].startswith(WEIGHT) for one in told["overrides"])
+        self._gauges.set("gslb_overrides", weights, action="weight")
         self._gauges.set("gslb_overrides_refused_total", told["refused"])
 
     def _gauge_registry(self, registering: Registering) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gslb.config.load import load
+from gslb.health.overrides import PERCENT_MAX
 from gslb.ops import client, drain_waiting, show
 from gslb.ops.commands import FINE, NOT_SO, WRONG, admin_urls
 from gslb.units import parse_duration
@@ -52,6 +53,17 @@ def _duration(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise click.UsageError(f"--wait: {error}") from None
+
+
+def percent_of(text: str) -> float:
+    """`50%` or `50` as 50.0. Raises click.UsageError."""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= PERCENT_MAX:
+        raise click.UsageError(f"{text!r} is no share: write 50%, or auto")
+    return percent
 
 
 def _author(words: dict[str, Any]) -> str:

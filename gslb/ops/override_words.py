@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import Field, Strict
 
 from gslb.config.values import Section
-from gslb.health.overrides import TEXT_MAX
+from gslb.health.overrides import PERCENT_MAX, TEXT_MAX, WEIGHT
 from gslb.units import Duration, Span
 
 
@@ -19,17 +19,22 @@ class OverrideWords(Section):
     """One override. `action` "auto" takes back what was said of exactly this target."""
 
     target: Annotated[str, MinLen(1), MaxLen(800)]
-    action: Literal["drain", "up", "down", "auto"]
+    action: Literal["drain", "up", "down", "auto", "weight"]
+    percent: Annotated[float, Strict(False), Ge(0), Le(PERCENT_MAX)] | None = None  # of a weight; None takes it back
     why: Annotated[str, MaxLen(TEXT_MAX)] = ""
     author: Annotated[str, MaxLen(TEXT_MAX)] = ""
     lasting: Annotated[Duration, Span("1s", "366d")] | None = Field(None, alias="for")
     break_glass: bool = False
 
+    @property
+    def _percent(self) -> str:
+        return "auto" if self.percent is None else f"{self.percent:.2f}".rstrip("0").rstrip(".")
+
     def said(self) -> dict[str, Any]:
         """As node/overriding.py takes it."""
         return {
             "target": self.target,
-            "action": self.action,
+            "action": self.action if self.action != "weight" else f"{WEIGHT}{self._percent}",
             "why": self.why,
             "author": self.author or "somebody",
             "for_s": self.lasting,

@@ -32,6 +32,7 @@ def cleared(request):
         for target in told:
             for port in ("9470", "9471", "9472", "9473"):
                 say(box, target, "auto", port)
+                say(box, target, "weight", port)
 
 
 def say(box, target, action, port="9470", **words):
@@ -174,3 +175,34 @@ def test_one_node_is_told_and_tells_the_others_and_remembers(sandbox):
         until(lambda: bool(sandbox.status()["overrides"]), 20, "the edge remembers, alone")
         until(lambda: sandbox.region_of() in {"us-east", "ap-south"}, 10, "an answer elsewhere")
         until(lambda: sandbox.status("9471")["draining"], 20, "the region remembers, alone")
+
+
+def test_a_region_keeps_the_share_of_its_clients_that_it_is_given(whole):
+    box, _ = whole
+    subnets = [f"141.{block}.{number}.0/24" for block in (20, 30, 89) for number in range(20)]
+    until(lambda: all(box.region_of(subnet) == "eu-west" for subnet in subnets[:5]), 15, "eu-west has all of them")
+    done = box.gslb("weight", "eu-west", "50%", "--why", "canary")
+    assert done.returncode == 0, done.stderr
+    until(lambda: len({box.region_of(subnet) for subnet in subnets}) > 1, 5, "some go elsewhere")
+    kept = [subnet for subnet in subnets if box.region_of(subnet) == "eu-west"]
+    assert 15 <= len(kept) <= 45
+    assert kept == [subnet for subnet in subnets if box.region_of(subnet) == "eu-west"], "the same stay"
+    assert "an operator gives it 50% of its clients: canary" in box.status()["regions"]["eu-west"]["why"]
+    assert box.gslb("weight", "eu-west", "auto").returncode == 0
+    until(lambda: all(box.region_of(subnet) == "eu-west" for subnet in subnets), 5, "all are back")
+
+
+def test_a_server_of_weight_nothing_gets_no_request_and_a_region_can_have_no_more_than_all(whole):
+    box, _ = whole
+    url = f"http://127.0.0.1:{box.ports['8101']}/"
+
+    def servers(count=30):
+        return {get(url, host="www.example.com").json()["server"] for _ in range(count)}
+
+    until(lambda: len(servers()) > 1, 10, "several serve")
+    before = servers()
+    say(box, "eu-west/web/web-1", "weight", "9471", percent=0)
+    until(lambda: len(servers()) == len(before) - 1, 10, "one less")
+    refused = box.gslb("weight", "eu-west", "150%")
+    assert refused.returncode == 2
+    assert "100%" in refused.stdout

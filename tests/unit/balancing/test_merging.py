@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gslb.balancing.algorithms.round_robin import RoundRobin
-from gslb.balancing.merging import CHANGEABLE, find, listed, merge, own_check, split_check_url
+from gslb.balancing.merging import CHANGEABLE, find, listed, merge, own_check, split_check_url, weighed
 from gslb.health.checks.http import HttpCheck
 from gslb.health.checks.tcp import TcpCheck
 from gslb.model import ACTIVE, INACTIVE, MAINTENANCE, HealthCheck, Pool, Registration, Server
@@ -161,3 +161,14 @@ def test_where_a_check_asks(text, wanted):
 def test_an_address_that_cant_be_asked_is_refused(text):
     with pytest.raises(ValueError, match=r"\S"):
         split_check_url(text)
+
+
+# ---------------------------------------------------------------- an operator's weights
+def test_a_weight_changes_a_servers_share_beside_the_others_and_no_other_pool():
+    web = Pool("web", (Server("a", "h", 1, weight=3), Server("b", "h", 2)), None)
+    api = Pool("api", (Server("a", "h", 1),), None)
+    found = weighed({"web": web, "api": api}, {("web", "a"): 0.5})
+    assert [server.weight for server in found["web"].servers] == [150, 100]
+    assert found["api"] is api
+    assert [server.weight for server in weighed({"web": web}, {("web", "a"): 0.0})["web"].servers] == [0, 100]
+    assert weighed({"web": web}, {})["web"] is web

@@ -15,6 +15,7 @@ from gslb.health.overrides import (
     Overrides,
     SafetyRule,
     broken,
+    newest,
     parse_target,
 )
 from gslb.model import State
@@ -190,3 +191,40 @@ def test_rules(rule, out, minds):
 def test_a_word_can_be_replaced():
     row = said().holding(NOW)[0]
     assert replace(row, action="auto").holds(NOW) is False
+
+
+# ---------------------------------------------------------------- weights
+def test_a_weight_holds_beside_a_state_and_each_is_taken_back_by_itself():
+    one = Overrides("a")
+    said = {"why": "", "author": "ada"}
+    one.say("eu", "drain", now_ms=1, **said)
+    one.say("eu", "weight:25", now_ms=2, **said)
+    assert [word.weight for word in one.weights(3)] == [0.25]
+    assert one.of_region("eu", 3).action == "drain"
+    one.say("eu", "weight:auto", now_ms=4, **said)
+    assert one.weights(5) == []
+    assert one.of_region("eu", 5).action == "drain"
+    one.say("eu", "weight:50", now_ms=6, **said)
+    one.say("eu", "auto", now_ms=7, **said)
+    assert one.of_region("eu", 8) is None
+    assert [word.weight for word in one.weights(8)] == [0.5]
+
+
+def test_weights_are_told_on_and_the_newest_counts():
+    one, two = Overrides("a"), Overrides("b")
+    one.say("eu/web/*", "weight:50", why="", author="ada", now_ms=1)
+    assert two.merge(one.rows(), 2)
+    two.say("eu/web/*", "weight:0", why="", author="bob", now_ms=1)
+    assert one.merge(two.rows(), 3)
+    assert newest(one.weights(4), "eu/web/web-1").weight == 0.0
+
+
+@pytest.mark.parametrize(
+    "action", ["weight:", "weight:-1", "weight:1001", "weight:x", "weight:1e3", "weight:50%", "weight"]
+)
+def test_what_is_no_weight_is_refused(action):
+    one = Overrides("a")
+    row = {"target": "eu", "action": action, "why": "", "author": "x", "stamp": [1, 0, "b"], "expires_ms": 0,
+           "broke_glass": False}  # fmt: skip
+    assert not one.merge([row], 2)
+    assert one.refused == 1
