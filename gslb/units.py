@@ -22,6 +22,11 @@ _SHARE = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 DURATION_MAX_S = 366 * 86400.0
 
 
+def host_port(host: str, port: int) -> str:
+    """`host:port` as a URL has it: an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def parse_duration(value: object) -> float:
     """Seconds of `500ms`, `2s`, `1h`, `1m30s`. Raises ValueError with an example for anything else."""
     if isinstance(value, str):

@@ -11,21 +11,17 @@ from dataclasses import replace
 
 from gslb.dns.lookup import Target
 from gslb.model import Pool, Server
+from gslb.units import host_port
 
 SERVERS_MAX = 1000  # of one name
 PRIORITY_MAX = 100
 WEIGHT_MAX = 10_000
 
 
-def server_id(host: str, port: int) -> str:
-    """What a discovered server is called."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def of_addresses(addresses: Iterable[str], port: int) -> tuple[Server, ...]:
     """The servers behind a name's addresses."""
     unique = sorted(set(addresses))[:SERVERS_MAX]
-    return tuple(Server(server_id(host, port), host, port) for host in unique)
+    return tuple(Server(host_port(host, port), host, port) for host in unique)
 
 
 def of_targets(targets: Sequence[Target], addresses: Mapping[str, Sequence[str]]) -> tuple[Server, ...]:
@@ -39,7 +35,7 @@ def of_targets(targets: Sequence[Target], addresses: Mapping[str, Sequence[str]]
     for one in sorted(targets, key=lambda one: (one.priority, one.host, one.port)):
         weight = min(max(1, one.weight * (10 if mixed else 1)), WEIGHT_MAX)
         for host in sorted(addresses.get(one.host, ())):
-            name = server_id(host, one.port)
+            name = host_port(host, one.port)
             found.setdefault(name, Server(name, host, one.port, weight, priority=ranks[one.priority]))
     return tuple(found.values())[:SERVERS_MAX]
 

@@ -34,7 +34,7 @@ from gslb.config.values import (
     refusal,
 )
 from gslb.health.check import CHECKS
-from gslb.units import Duration, Share, Span, parse_duration
+from gslb.units import Duration, Share, Span, host_port, parse_duration
 
 SERVERS_MAX = 100_000
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}", re.ASCII).fullmatch
@@ -62,8 +62,7 @@ class ServerSection(Section):
     @property
     def name(self) -> str:
         """`id`, or what stands for it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.id or f"{host}:{self.port}"
+        return self.id or host_port(self.host, self.port)
 
 
 class HealthTimes(Section):

@@ -13,14 +13,14 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from gslb.errors import HttpError
 from gslb.http.forwarded import NOBODY, is_trusted, parse_address, parse_networks
+from gslb.http.listening import Listening
 from gslb.http.proxy_protocol import V2_BODY_BYTES_MAX, V2_HEAD_BYTES, Ends, Header
 
 PENDING_MAX = 4096  # connections whose header or handshake is not there yet; more wait in the kernel's queue
-ACCEPTS_MAX = 64  # at one wake-up
-REST_S = 0.1  # after an accept that failed
 _SEEN_MAX = V2_HEAD_BYTES + V2_BODY_BYTES_MAX
 
 Serve = Callable[[bytes, str], asyncio.Protocol]
@@ -44,15 +44,18 @@ class Acceptor:
             context: TLS, after the header.
             head_s: for a whole header, and again for a handshake.
         """
-        self._sock, self._serve, self._scheme, self._context, self._head_s = sock, serve, scheme, context, head_s
+        self._serve, self._scheme, self._context, self._head_s = serve, scheme, context, head_s
         self._take = take
         self._networks = parse_networks(())
         self._loop = asyncio.get_running_loop()
         self._pending: set[_Pending] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reading = False
         self._open = True
-        self._settle()
+        self._listening = Listening(sock, self._has_room, self._accept)
+        self._listening.settle()
+
+    def _has_room(self) -> bool:
+        return len(self._pending) + len(self._tasks) < PENDING_MAX
 
     def allow(self, networks: Iterable[str]) -> None:
         """Takes connections from these networks only."""
@@ -61,44 +64,19 @@ class Acceptor:
     def close(self) -> None:
         """Takes nothing new; what has no header yet is closed."""
         self._open = False
-        self._settle()
-        self._sock.close()
+        self._listening.close()
         for pending in tuple(self._pending):
             pending.end()
 
-    def _settle(self) -> None:
-        """Reads from the listening socket while there is room."""
-        wanted = self._open and len(self._pending) + len(self._tasks) < PENDING_MAX
-        if wanted and not self._reading:
-            self._loop.add_reader(self._sock.fileno(), self._accept)
-        elif self._reading and not wanted:
-            self._loop.remove_reader(self._sock.fileno())
-        self._reading = wanted
-
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_MAX):
-            try:
-                sock, peer = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                break
-            except OSError:  # out of descriptors: those that end make room, and asking again at once would spin
-                self._rest()
-                return
-            sock.setblocking(False)
-            address = parse_address(peer[0]) if isinstance(peer, tuple) else None
-            if address is not None and not is_trusted(address, self._networks):
-                sock.close()
-                continue
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._pending.add(_Pending(self._loop, sock, self._head_s, self._headed))
-        self._settle()
-
-    def _rest(self) -> None:
-        """Reads from the listening socket again in a moment."""
-        self._loop.remove_reader(self._sock.fileno())
-        self._reading = False
-        self._loop.call_later(REST_S, self._settle)
+    def _accept(self, sock: socket.socket, peer: Any) -> None:
+        sock.setblocking(False)
+        address = parse_address(peer[0]) if isinstance(peer, tuple) else None
+        if address is not None and not is_trusted(address, self._networks):
+            sock.close()
+            return
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pending.add(_Pending(self._loop, sock, self._head_s, self._headed))
 
     def _headed(self, pending: _Pending, ends: Ends | None) -> None:
         """A header is whole, or will never be (None)."""
@@ -107,18 +85,18 @@ class Acceptor:
             source = ends.source or _peer_of(pending.sock)  # a proxy's own check speaks for itself
             if self._take is not None:
                 self._take(pending.sock, source)
-                self._settle()
+                self._listening.settle()
                 return
             task = self._loop.create_task(self._hand_on(pending.sock, source))
             self._tasks.add(task)
             task.add_done_callback(self._handed)
         else:
             pending.sock.close()
-        self._settle()
+        self._listening.settle()
 
     def _handed(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._settle()
+        self._listening.settle()
 
     async def _hand_on(self, sock: socket.socket, source: str) -> None:
         """A Task, but one a connection: with TLS it lasts as long as the handshake."""

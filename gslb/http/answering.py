@@ -15,7 +15,7 @@ from email.utils import formatdate
 from typing import cast
 
 from gslb.errors import HttpError
-from gslb.http.endpoint import peer_address
+from gslb.http.endpoint import DRAIN_IDLE_S, peer_address
 from gslb.http.forwarded import NOBODY, parse_address
 from gslb.http.heads import HEAD_BYTES_MAX, RequestHead, parse_request
 from gslb.http.replies import error_reply
@@ -28,7 +28,6 @@ LINGER_BYTES_MAX = 4 * 1024 * 1024  # of a body nobody wants
 PIPELINED_MAX = 64  # answers made between two writes
 SWEEP_INTERVAL_S = 0.5
 WRITE_BUFFER_HIGH_BYTES = 65_536
-DRAIN_IDLE_S = 1.0  # what a client has sent by then is answered, not reset
 
 
 class Door(ABC):

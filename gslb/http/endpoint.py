@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gslb.http.proxy import Proxy
 
 LINGER_S = 2.0
+DRAIN_IDLE_S = 1.0  # of a drain: what a client has sent by then is answered, not reset
 LINGER_BYTES_MAX = 4 * 1024 * 1024
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 # One side is paused when this much waits on the other. uvloop reads up to 256 KiB at once, so one read fits.

@@ -25,7 +25,7 @@ from gslb.balancing.tallies import Counted, Telling
 from gslb.http.client import Client
 from gslb.http.connecting import Connecting
 from gslb.http.elsewhere import Elsewhere
-from gslb.http.endpoint import TUNNEL, Endpoint
+from gslb.http.endpoint import DRAIN_IDLE_S, TUNNEL, Endpoint
 from gslb.http.forward import Peer
 from gslb.http.forwarded import NOBODY, client_address, is_trusted, parse_address, parse_networks
 from gslb.http.heads import PLAIN_HEAD_BYTES_MAX, Field
@@ -51,7 +51,6 @@ Address = tuple[str, int, "ServerTls | None", str, bool, Connections]  # what ma
 
 CLIENTS_MAX = 65_536
 SWEEP_INTERVAL_S = 0.25  # how coarse timeouts are
-DRAIN_IDLE_S = 1.0  # what a client has sent by then is answered, not reset
 
 
 class Proxy:

@@ -12,6 +12,7 @@ from gslb.balancing.loads import LoadReport, parse_body
 from gslb.health.check import CHECKS
 from gslb.health.runner import Target
 from gslb.model import Balancer
+from gslb.units import host_port
 
 AGENT = "agent"
 
@@ -29,12 +30,11 @@ class Agents:
         targets: dict[Hashable, Target] = {}
         for pool in balancer.pools.values():
             for server in pool.servers if pool.agent is not None else ():
-                host = f"[{server.host}]" if ":" in server.host else server.host
                 assert pool.agent is not None
+                agent, url = pool.agent, f"http://{host_port(server.host, pool.agent.port)}"
                 targets[AGENT, pool.name, server.id] = Target(
-                    check(path=pool.agent.path), f"http://{host}:{pool.agent.port}", pool.agent.interval_s,
-                    pool.agent.interval_s, pool.agent.timeout_s,
-                )  # fmt: skip
+                    check(path=agent.path), url, agent.interval_s, agent.interval_s, agent.timeout_s
+                )
         self._said = {key: said for key, said in self._said.items() if (AGENT, *key) in targets}
         return targets
 

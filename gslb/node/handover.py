@@ -17,6 +17,7 @@ from pathlib import Path
 from gslb.errors import NodeError
 from gslb.model import UNIX
 from gslb.node.context import NodeContext
+from gslb.units import host_port
 
 VARIABLE = "GSLB_HANDOVER"
 
@@ -25,11 +26,7 @@ Key = tuple[int, str]  # kind of socket, where it is bound
 
 def _key(sock: socket.socket) -> Key:
     name = sock.getsockname()
-    return sock.type, UNIX + name if sock.family == socket.AF_UNIX else _at(name[0], name[1])
-
-
-def _at(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return sock.type, UNIX + name if sock.family == socket.AF_UNIX else host_port(name[0], name[1])
 
 
 @dataclass(slots=True)
@@ -43,11 +40,11 @@ class Inherited:
 
     def has(self, kind: int, host: str, port: int) -> bool:
         """Whether a socket of this address was handed over and nobody has taken it."""
-        return bool(self.sockets.get((kind, _at(host, port))))
+        return bool(self.sockets.get((kind, host_port(host, port))))
 
     def take(self, kind: int, host: str, port: int) -> socket.socket | None:
         """The next of the sockets with this address: those of one address are given in the order of the workers."""
-        return self.sockets[kind, _at(host, port)].popleft() if self.has(kind, host, port) else None
+        return self.sockets[kind, host_port(host, port)].popleft() if self.has(kind, host, port) else None
 
     def take_unix(self, path: str) -> socket.socket | None:
         """The Unix socket that listens at `path`."""

@@ -26,6 +26,7 @@ from gslb.node.watching import Watching
 from gslb.state.store import Report
 from gslb.tls.contexts import HTTP, client_contexts
 from gslb.tls.material import Keys
+from gslb.units import host_port
 
 FAST_SHARE = 5  # a server's fast interval is this part of its interval …
 FAST_MIN_S = 0.3  # … but not below this
@@ -169,9 +170,8 @@ class Watched:
 
 def _url(pool: Pool, server: Server, health: HealthCheck) -> str:
     """What a server is probed by."""
-    host = f"[{server.host}]" if ":" in server.host else server.host
     scheme = "http" if pool.tls_to(server) is None else "https"
-    return health.url or f"{scheme}://{host}:{server.port}"
+    return health.url or f"{scheme}://{host_port(server.host, server.port)}"
 
 
 def _alpn(health: HealthCheck) -> str:

@@ -12,12 +12,13 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gslb.balancing.request import Request
 from gslb.balancing.tallies import LOST, SECONDS
 from gslb.http.accepting import Acceptor
 from gslb.http.forwarded import NOBODY, parse_address
+from gslb.http.listening import Listening
 from gslb.http.proxy_protocol import Ends, encode
 from gslb.tcp.relay import Relay
 from gslb.telemetry import Counters
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from gslb.model import Listener, Plan, Server
 
 CONNECTIONS_MAX = 16_384  # of one worker; more wait in the kernel's queue
-ACCEPTS_MAX = 64  # at one wake-up
-REST_S = 0.1  # after an accept that failed for want of descriptors
 SWEEP_INTERVAL_S = 0.25
 _FINE = b"HTTP/1.1 200"  # what a connection that was made counts as
 _ANSWERED = 2  # its place in a tally
@@ -100,15 +99,17 @@ class Front:
     """One listening socket."""
 
     def __init__(self, forwarder: Forwarder, sock: socket.socket, listener: Listener, head_s: float) -> None:
-        self._forwarder, self._sock, self.pool = forwarder, sock, listener.pool
-        self._open, self._reading = True, False
+        self._forwarder, self.pool = forwarder, listener.pool
         self._acceptor: Acceptor | None = None
+        self._listening: Listening | None = None
         if listener.proxy_networks:
             self._acceptor = Acceptor(
                 sock, None, scheme=b"", context=None, head_s=head_s, take=self._take
             )
             self._acceptor.allow(listener.proxy_networks)
-        self.settle()
+        else:
+            self._listening = Listening(sock, lambda: forwarder.active < CONNECTIONS_MAX, self._accept)
+            self._listening.settle()
 
     def update(self, listener: Listener) -> None:
         """A new Plan's word."""
@@ -117,27 +118,12 @@ class Front:
             self._acceptor.allow(listener.proxy_networks)
 
     def settle(self) -> None:
-        """Reads from the listening socket while there is room; an Acceptor has bounds of its own."""
-        wanted = self._open and self._acceptor is None and self._forwarder.active < CONNECTIONS_MAX
-        if wanted and not self._reading:
-            self._forwarder.loop.add_reader(self._sock.fileno(), self._accept)
-        elif self._reading and not wanted:
-            self._forwarder.loop.remove_reader(self._sock.fileno())
-        self._reading = wanted
+        """The number of connections has changed; an Acceptor has bounds of its own."""
+        if self._listening is not None:
+            self._listening.settle()
 
-    def _accept(self) -> None:
-        for _ in range(ACCEPTS_MAX):
-            try:
-                sock, peer = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                break
-            except OSError:  # out of descriptors: those that end make room, and asking again at once would spin
-                self._forwarder.loop.remove_reader(self._sock.fileno())
-                self._reading = False
-                self._forwarder.loop.call_later(REST_S, self.settle)
-                return
-            self._take(sock, peer[0] if isinstance(peer, tuple) else "127.0.0.1")
-        self.settle()
+    def _accept(self, sock: socket.socket, peer: Any) -> None:
+        self._take(sock, peer[0] if isinstance(peer, tuple) else "127.0.0.1")
 
     def _take(self, sock: socket.socket, source: str) -> None:
         forwarder = self._forwarder
@@ -152,12 +138,9 @@ class Front:
 
     def close(self) -> None:
         """Takes nothing new."""
-        self._open = False
-        self.settle()
-        if self._acceptor is not None:
-            self._acceptor.close()
-        else:
-            self._sock.close()
+        for one in (self._acceptor, self._listening):
+            if one is not None:
+                one.close()
 
 
 class Session:
