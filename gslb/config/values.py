@@ -240,16 +240,23 @@ def _hook_url(text: str) -> str:
     return text
 
 
+REDIS_URL = re.compile(
+    r"unix://[^?#]*/[^?#]+.*|rediss?://[^/?#]+[^#]*|redis\+sentinel://[^/?#]+/[^/?#]+(/\d+)?(\?[^#]*)?"
+    r"|redis\+cluster://[^/?#]+(/0?)?(\?[^#]*)?"
+).fullmatch
+
+
 def _redis_url(text: str) -> str:
+    fine = len(text) <= URL_MAX and REDIS_URL(text) is not None
     try:
         parts = urlsplit(text)
-        where = bool(parts.path) if parts.scheme == "unix" else bool(parts.hostname) and parts.port != 0
-        fine = parts.scheme in {"redis", "rediss", "unix"} and where
+        fine = fine and ("," in parts.netloc or parts.port != 0)
     except ValueError:
         fine = False
-    if not fine or len(text) > URL_MAX:
+    if not fine:
         # the text may hold a password: it is not repeated
-        raise refusal("this is not the URL of a Redis", "write it as redis://127.0.0.1:6379/0")
+        known = "redis://127.0.0.1:6379/0, rediss://…, unix:///path, redis+sentinel://host:26379,host:26379/NAME, "
+        raise refusal("this is not the URL of a Redis", f"write it as {known}or redis+cluster://host:6379,host:6379")
     return text
 
 

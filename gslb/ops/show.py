@@ -139,8 +139,19 @@ def status(answers: Mapping[str, Any]) -> None:
             rows.add_row(text, "[green]ready[/]" if process["ready"] else "starting", f"pid {process['pid']}")
         for endpoint in answer.get("store", []):
             rows.add_row(f"  store {escape(endpoint['endpoint'])}", state("up" if endpoint["up"] else "down"),
-                         escape(endpoint.get("why", "")))
+                         escape(_lag(endpoint)))
         _console.print(rows)
+
+
+def _lag(endpoint: Mapping[str, Any]) -> str:
+    """How far behind an endpoint of the shared store is."""
+    if endpoint.get("kind") == "memory":
+        return "in this process: nothing is shared"
+    parts = [endpoint["why"]] if endpoint["why"] else []
+    if endpoint["age_s"] is not None:
+        parts.append(f"{endpoint['age_s']:.1f} s ago, in {1000 * endpoint['round_trip_s']:.1f} ms")
+    parts += [f"{endpoint[key]} {key}" for key in ("failures", "ignored") if endpoint[key]]
+    return f"{endpoint['kind']}: " + "; ".join(parts)
 
 
 def _said(entry: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from gslb.balancing.leases import Ask
 from gslb.errors import StoreUnavailable
 from gslb.model import RateLimit
-from gslb.state.redis import connect, public
+from gslb.state.redis_client import close, connect, prefix_of, public
 
 TIMEOUT_S = 0.5  # of one batch; then the node counts for itself
 
@@ -80,7 +80,7 @@ class RedisLeases:
     def __init__(self, url: str, cluster: str, region: str, *, client: Redis | None = None) -> None:
         """`url` as in `state.redis`; `client` replaces the one made from it. Raises StateError for a bad URL."""
         self.endpoint = public(url)
-        self._prefix = f"gslb:{cluster}:limit:{region}:".encode()
+        self._prefix = f"{prefix_of(url, cluster)}:limit:{region}:".encode()
         self._client = client or connect(url, TIMEOUT_S)
         self._script = self._client.register_script(_LEASE)
 
@@ -108,7 +108,7 @@ class RedisLeases:
 
     async def close(self) -> None:
         """Gives back its connections."""
-        await self._client.aclose()
+        await close(self._client)
 
 
 def _numbers(limit: RateLimit) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from gslb.state.store import NODES_MAX, Order, Report, decode, encode
 
@@ -10,7 +10,7 @@ from gslb.state.store import NODES_MAX, Order, Report, decode, encode
 class MemoryStore:
     """Reports in a dict, as they would be stored elsewhere, so that no reader can change them."""
 
-    endpoint = "memory"
+    endpoint = kind = "memory"
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
@@ -42,6 +42,14 @@ class MemoryStore:
     async def remove(self, kind: str, node: str) -> None:
         """See Store."""
         self._kept.get(kind, {}).pop(node, None)
+
+    async def hint(self) -> None:
+        """See Store: nobody else is there."""
+
+    async def hints(self) -> AsyncIterator[None]:
+        """See Store."""
+        for _ in ():
+            yield
 
     async def ping(self) -> float:
         """See Store."""

@@ -7,23 +7,21 @@ published, by the end of their report's life, so that reading needs no SCAN. Onl
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
 import time
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from gslb.errors import StateError, StoreUnavailable
+from gslb.errors import StoreUnavailable
+from gslb.state.redis_client import close, connect, kind_of, prefix_of, public
 from gslb.state.store import NODES_MAX, NUMBER_MAX, REPORT_MAX_BYTES, SCHEMA, Order, Report, decode, encode
 
+LISTEN_S = 5.0
 TIMEOUT_S = 0.8  # of one exchange; a frozen Redis still takes connections
-CONNECTIONS_MAX = 4
-SCHEMES = ("redis://", "rediss://", "unix://")
-_URL = re.compile(r"(\w+://)(?:[^@/?#]*@)?([^@?#]*)(?:\?.*)?", re.DOTALL)
+HINT = "hint"
 
 # Publishes unless a newer report is there. Only a report of this very kind and node counts as one: the order of
 # anything else means nothing, and SET replaces whatever type it has. TIME is Redis's own: nodes' clocks don't enter.
@@ -60,13 +58,14 @@ class RedisStore:
     """One Redis. It connects when first used, and again whenever it has to."""
 
     def __init__(self, url: str, cluster: str, *, timeout_s: float = TIMEOUT_S, client: Redis | None = None) -> None:
-        """`url`: redis://host:port/db, rediss:// or unix:///path. `client` replaces the one made from it (tests).
+        """`url`: see redis_client.py. `client` replaces the one made from it (tests).
 
         Raises StateError for a URL that can't be one.
         """
         self.endpoint = public(url)
         self.ignored = 0
-        self._prefix = f"gslb:{cluster}"
+        self.kind = kind_of(url)
+        self._prefix = prefix_of(url, cluster)
         self._timeout_s = timeout_s
         self._client = client or connect(url, timeout_s)
         self._publish = self._client.register_script(_PUBLISH)
@@ -138,29 +137,28 @@ class RedisStore:
         await self._ask(self._commands(("PING",)))
         return time.monotonic() - started
 
+    async def hint(self) -> None:
+        """See Store."""
+        await self._ask(self._commands(("PUBLISH", f"{self._prefix}:{HINT}", "")))
+
+    async def hints(self) -> AsyncIterator[None]:
+        """See Store. A Cluster's client can't listen: there polling alone has to do."""
+        if self.kind == "cluster":
+            return
+        listening = self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await self._ask(listening.subscribe(f"{self._prefix}:{HINT}"))
+            while True:
+                try:
+                    heard = await listening.get_message(timeout=LISTEN_S)
+                except (RedisError, OSError, UnicodeError) as error:
+                    raise StoreUnavailable(f"{self.endpoint}: {error}") from error
+                if heard is not None:
+                    yield
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await listening.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it so
+
     async def close(self) -> None:
         """See Store."""
-        await self._ask(self._client.aclose())
-
-
-def connect(url: str, timeout_s: float) -> Redis:
-    """A client that connects when first used. Raises StateError for a URL that can't be one."""
-    if not url.startswith(SCHEMES):
-        raise StateError(f"{public(url)!r} is no Redis URL: write redis://127.0.0.1:6379/0, rediss://… or unix:///path")
-    try:
-        return Redis.from_url(
-            url,
-            socket_timeout=None,  # `_ask` bounds; this one uses wait_for, which loses cancellations before Python 3.12
-            socket_connect_timeout=timeout_s,
-            max_connections=CONNECTIONS_MAX,
-            retry=Retry(NoBackoff(), 0),  # the loop in sync.py tries again, and knows how often
-        )
-    except (ValueError, TypeError) as error:
-        why = "user and password must be percent-encoded" if public(url) == "?" else str(error)
-        raise StateError(f"{public(url)!r} is no Redis URL: {why}") from None  # whose text may quote a password
-
-
-def public(url: str) -> str:
-    """`url` without user, password and options, for logs and metrics; "?" if what is what is not certain."""
-    match = _URL.fullmatch(url)
-    return match[1] + match[2] if match else "?"
+        await self._ask(close(self._client))

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gslb.errors import StoreUnavailable
-from gslb.state.redis import connect, public
+from gslb.state.redis_client import close, connect, prefix_of, public
 
 TIMEOUT_S = 0.5  # of one batch
 
@@ -36,7 +36,7 @@ class RedisSessions:
     def __init__(self, url: str, cluster: str, region: str, *, client: Redis | None = None) -> None:
         """`url` as in `state.redis`; `client` replaces the one made from it. Raises StateError for a bad URL."""
         self.endpoint = public(url)
-        self._prefix, self._region = f"gslb:{cluster}:session:", region
+        self._prefix, self._region = f"{prefix_of(url, cluster)}:session:", region
         self._client = client or connect(url, TIMEOUT_S)
 
     async def write(self, records: Sequence[Record]) -> None:
@@ -55,4 +55,4 @@ class RedisSessions:
 
     async def close(self) -> None:
         """Gives back its connections."""
-        await self._client.aclose()
+        await close(self._client)

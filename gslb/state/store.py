@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +49,7 @@ class Store(Protocol):
     """One shared store. Every failure is a StoreUnavailable; a bad value never is a failure."""
 
     endpoint: str  # for people, without a password
+    kind: str  # "memory", "single", "sentinel" or "cluster"
     ignored: int  # values found that could not be used
 
     async def publish(self, report: Report, ttl_s: float) -> Order:
@@ -62,6 +63,12 @@ class Store(Protocol):
 
     async def remove(self, kind: str, node: str) -> None:
         """Forgets a node's report; nothing if there is none."""
+
+    async def hint(self) -> None:
+        """Tells whoever listens that something has changed."""
+
+    def hints(self) -> AsyncIterator[None]:
+        """Each time that somebody hints; it may miss some, or hear too many: polling is the truth."""
 
     async def ping(self) -> float:
         """Seconds that one round trip takes."""

@@ -12,7 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gslb.errors import StateError, StoreUnavailable
@@ -23,6 +23,8 @@ INTERVAL_S = 0.5
 REPORT_TTL_S = 15.0
 EXCHANGE_MAX_S = 2.0  # of one whole round; a store bounds each of its exchanges by less
 BACKOFF_MAX_S = 1.0
+HINTS_APART_S = 0.05  # a flood of hints makes no more than so many rounds
+LISTEN_AGAIN_S = 1.0
 FAREWELL_MAX_S = 0.5
 ENDPOINTS_MAX = 64
 
@@ -50,6 +52,8 @@ class Endpoint:
     answered_at: float | None = None
     round_trip_s: float = 0.0
     failures: int = 0
+    hinted: asyncio.Event = field(default_factory=asyncio.Event)
+    told: str = ""  # of what was published last, all but its numbers
 
 
 class Sync:
@@ -85,6 +89,7 @@ class Sync:
         async with asyncio.TaskGroup() as group:
             for endpoint in self._endpoints:
                 group.create_task(self._keep(endpoint))
+                group.create_task(self._listen(endpoint))
 
     async def _keep(self, endpoint: Endpoint) -> None:
         """Talks to one endpoint again and again; to one that is away, not more often than every BACKOFF_MAX_S."""
@@ -93,7 +98,7 @@ class Sync:
             started = self._clock()
             try:
                 async with asyncio.timeout(EXCHANGE_MAX_S):
-                    await self._exchange(endpoint.store)
+                    await self._exchange(endpoint)
             except TimeoutError:
                 self._failed(endpoint, f"no answer within {EXCHANGE_MAX_S:g} s")
             except StateError as error:
@@ -101,12 +106,30 @@ class Sync:
             else:
                 self._answered(endpoint, started)
             pause_s = self._interval_s if endpoint.up else min(pause_s * 2, BACKOFF_MAX_S)
-            await asyncio.sleep(max(0.0, pause_s - (self._clock() - started)))
+            await asyncio.sleep(min(pause_s, HINTS_APART_S))
+            left_s = pause_s - (self._clock() - started)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, left_s)):
+                    await endpoint.hinted.wait()
+            endpoint.hinted.clear()
 
-    async def _exchange(self, store: Store) -> None:
-        """One round: publish, then read every kind."""
+    async def _listen(self, endpoint: Endpoint) -> None:
+        """Has `_keep` read at once when somebody hints; a hint that is lost costs nothing but time."""
+        while True:
+            with contextlib.suppress(StateError):
+                async for _ in endpoint.store.hints():
+                    endpoint.hinted.set()
+            await asyncio.sleep(LISTEN_AGAIN_S)
+
+    async def _exchange(self, endpoint: Endpoint) -> None:
+        """One round: publish, hint if that says something new, then read every kind."""
+        store = endpoint.store
         report = Report(self._kind, self._node, self.incarnation, next(self._sequence), self._payload())
         held = await store.publish(report, REPORT_TTL_S)
+        told = repr(report.payload)
+        if told != endpoint.told:
+            endpoint.told = told
+            await store.hint()
         if held > report.order and held[0] >= self.incarnation:
             await self._overtake(store, held[0])
         for kind in KINDS:
@@ -145,6 +168,7 @@ class Sync:
         return [
             {
                 "endpoint": one.store.endpoint,
+                "kind": one.store.kind,
                 "up": bool(one.up),
                 "why": one.why,
                 "age_s": round(now - one.answered_at, 3) if one.answered_at is not None else None,
