@@ -28,7 +28,7 @@ from gslb.drill.hop import Hop, Hops
 from gslb.errors import NodeError
 
 REDIS_START_S = 10.0
-FLAP_S = 3.0
+FLAP_S = 2.0  # shorter than `rise` successes take: it never proves itself
 
 
 @dataclass(slots=True)
