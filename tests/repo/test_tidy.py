@@ -243,7 +243,7 @@ def test_every_test_can_fail() -> None:
     assert idle == []
 
 
-JUDGING = re.compile(r"_?(assert|check|expect|until|wait|timeout|raises|warns|fail)")
+JUDGING = re.compile(r"_?(assert|check|expect|until|stays|wait|timeout|raises|warns|fail)")
 
 
 def judges(node: Function, helpers: dict[str, Function]) -> bool:
