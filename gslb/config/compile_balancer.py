@@ -17,6 +17,8 @@ from gslb.config.schema import (
     TimeoutsSection,
 )
 from gslb.config.schema_discovery import DiscoverSection
+from gslb.config.schema_pool import AgentSection
+from gslb.health.checks.tcp import unescaped
 from gslb.model import (
     Agent,
     Balancer,
@@ -74,7 +76,7 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         panic_threshold=pool.panic_threshold,
         panic=pool.panic,
         queue=None if pool.queue is None else Queue(pool.queue.size, pool.queue.timeout),
-        agent=None if (one := pool.agent) is None else Agent(one.port, one.path, one.interval, one.timeout),
+        agent=None if (one := pool.agent) is None else _agent(one),
         discovery=_discovery(pool.discover),
         connections=Connections(pool.connections.idle, pool.connections.warm, pool.connections.lifetime),
         scaling=None if pool.scaling is None else pool.scaling.rule(),
@@ -85,6 +87,11 @@ def _pool(name: str, pool: PoolSection, zone: str) -> Pool:
         tls=compile_server_tls(pool.tls),
         proxy_protocol=pool.proxy_protocol or "",
     )
+
+
+def _agent(section: AgentSection) -> Agent:
+    text = section.type == "text"
+    return Agent(section.port, section.path, section.interval, section.timeout, text, unescaped(section.send))
 
 
 def _discovery(section: DiscoverSection | None) -> Discovery | None:

@@ -34,6 +34,7 @@ from gslb.config.values import (
     refusal,
 )
 from gslb.health.check import CHECKS
+from gslb.health.checks.tcp import unescaped
 from gslb.units import Duration, Share, Span, host_port, parse_duration
 
 SERVERS_MAX = 100_000
@@ -230,9 +231,21 @@ class ConnectionsSection(Section):
         return self
 
 
-class AgentSection(Section):
-    """A program beside each server that says how busy it is: by HTTP, with a body as in docs/algorithms.md."""
+def _sent(text: str) -> str:
+    try:
+        unescaped(text)
+    except ValueError as error:
+        raise refusal(str(error), r"write it as 'state\n'") from None
+    return text
 
+
+class AgentSection(Section):
+    """A program beside each server that says how it is: see docs/algorithms.md."""
+
+    type: Literal["http", "text"] = Field(
+        "http", description="`http`: asked by HTTP for its load; `text`: says a line in the words of HAProxy's agents"
+    )
+    send: Annotated[str, AfterValidator(_sent)] = Field("", description=r"what a `text` agent is sent first: `state\n`")
     port: Annotated[int, Ge(1), Le(PORT_MAX)] = Field(description="its port, at each server's host")
     path: Annotated[str, AfterValidator(_agent_path), Hint("path")] = Field("/", description="what is asked for")
     interval: ShortTime = Field(2.0, description="time between two questions")

@@ -129,12 +129,17 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Where a program beside each server says how busy it is: `path` by HTTP at the server's host and this `port`."""
+    """Where a program beside each server says how it is: `path` by HTTP at the server's host and this `port`.
+
+    `text`: it says a line instead (health/agent_text.py), once it was sent `send`.
+    """
 
     port: int
     path: str = "/"
     interval_s: float = 2.0
     timeout_s: float = 1.0
+    text: bool = False
+    send: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

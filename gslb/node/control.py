@@ -263,8 +263,10 @@ class Control:
         self.spread.publish(new)
 
     def _weigh(self) -> bool:
-        """Whether operators' weights of servers have made another Plan."""
-        weights = self.overriding.weights()
+        """Whether what operators and agents say of servers' weights has made another Plan."""
+        weights = dict(self.side.weights(time.monotonic()))
+        for key, share in self.overriding.weights().items():
+            weights[key] = share * weights.get(key, 1.0)
         if weights == self.planning.weights:
             return False
         self.planning.take_weights(weights)

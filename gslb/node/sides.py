@@ -77,6 +77,9 @@ class Side(Protocol):
     def share(self, plan: Plan, status: Status, now: float) -> float:
         """For the Status: of its clients, what this node's region can have."""
 
+    def weights(self, now: float) -> Mapping[tuple[str, str], float]:
+        """Of servers' weights, by pool and server id, the shares that their agents ask for."""
+
     def payload(self, status: Status) -> dict[str, Any]:
         """What this node, whose Status is this, tells the others."""
 
@@ -142,6 +145,10 @@ class EdgeSide:
     def share(self, plan: Plan, status: Status, now: float) -> float:
         """See Side: an edge turns nobody away."""
         return 1.0
+
+    def weights(self, now: float) -> Mapping[tuple[str, str], float]:
+        """See Side: an edge has no servers."""
+        return {}
 
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side."""
@@ -319,11 +326,16 @@ class RegionSide:
         """See Side."""
         down = {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
         draining = {key: State.DRAINING for key in self._draining if down.get(key) is not State.DOWN}
-        return {**down, **draining}
+        said = {key: one for key, one in self.agents.states().items() if down.get(key) is not State.DOWN}
+        return {**down, **said, **draining}
 
     def share(self, plan: Plan, status: Status, now: float) -> float:
         """See Side."""
         return self._own_share.look(plan, status, now)
+
+    def weights(self, now: float) -> Mapping[tuple[str, str], float]:
+        """See Side."""
+        return self.agents.shares(now)
 
     def payload(self, status: Status) -> dict[str, Any]:
         """See Side: the same words as a data worker's `/.well-known/gslb`."""
@@ -346,4 +358,7 @@ class RegionSide:
                 rows[key] |= {"state": State.DRAINING.value, "why": "in maintenance: no new requests"}
         for key, said in self.agents.describe(now).items():
             rows.get(key, {})["agent"] = said
+        for key, state in self.agents.states().items():
+            if key in rows and rows[key]["state"] != State.DOWN.value:
+                rows[key] |= {"state": state.value, "why": f"its agent says so: {rows[key]['agent']['says']}"}
         return {"servers": rows, "share_why": self._own_share.why, **self._watching.describe(now)}

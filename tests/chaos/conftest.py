@@ -128,7 +128,7 @@ class Hosts:
             self.signal(name, signal.SIGCONT)
 
     # ------------------------------------------------------------ what clients see
-    def inside(self, host: str, *command: str, timeout_s: float = 5.0) -> str:
+    def inside(self, host: str, *command: str, timeout_s: float = 10.0) -> str:
         done = subprocess.run(
             ["ip", "netns", "exec", self.space(host), *command], capture_output=True, text=True, timeout=timeout_s,
             check=False,
@@ -138,7 +138,7 @@ class Hosts:
     def answer(self, edge: str, subnet: str = BERLIN) -> str:
         """The region whose address this edge gives, by dig on the edge's own host; "" for no answer."""
         found = self.inside(edge, "dig", f"@{HOSTS[edge]}", "-p", "5300", "www.example.com", "A", f"+subnet={subnet}",
-                            "+short", "+tries=1", "+time=1")  # fmt: skip
+                            "+short", "+tries=3", "+time=1")  # fmt: skip
         return next((name for name, address in HOSTS.items() if address == found), "")
 
     def answers(self, subnet: str = BERLIN) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -70,9 +71,12 @@ def test_resource_goes_by_what_agents_say(sandbox):
             assert (shown["cpu"], shown["problem"]) == (0.8, "")
             idle.said = {"nothing": 1}
             until(lambda: sandbox.status("9471")["servers"]["web/s0"]["agent"]["problem"] != "", 10, "a useless answer")
-            listed = sandbox.gslb("servers", "--json", "--node", f"http://127.0.0.1:{sandbox.ports['9471']}")
-            rows = {one["server_id"]: one for one in json.loads(listed.stdout)["node"]["servers"]}
-            assert rows["s1"]["cpu_usage"] == 0.8
+
+            def listed():
+                done = sandbox.gslb("servers", "--json", "--node", f"http://127.0.0.1:{sandbox.ports['9471']}")
+                return {one["server_id"]: one for one in json.loads(done.stdout)["node"]["servers"]}
+
+            until(lambda: listed()["s1"]["cpu_usage"] == 0.8, 5, "the list has it, too")
 
 
 def test_a_node_says_its_own_zone(sandbox):
@@ -91,3 +95,46 @@ def test_a_node_says_its_own_zone(sandbox):
         until(lambda: set(shares(sandbox, 20)) == set(place.values()), 10, "two servers of the zone")
         assert sandbox.gslb("servers", "set", "web/web-2", "--priority", "1", *node).returncode == 0
         until(lambda: set(shares(sandbox, 20)) == {place["web-1"]}, 10, "the other is a backup now")
+
+
+class Line(socketserver.StreamRequestHandler):
+    """A text agent: waits for the word it is asked by, and says its line."""
+
+    def handle(self):
+        if self.rfile.readline() == b"state\n":
+            self.wfile.write(self.server.said)
+
+
+def test_a_text_agent_takes_its_server_out_by_share_by_drain_and_by_its_word_that_it_is_down(sandbox):
+    port = free_port()
+    sandbox.edit("eu-west.yaml", "least_connections", "round_robin")
+    sandbox.edit("eu-west.yaml", "weight: 2, max_connections: 500", "weight: 1")
+    agent = f"      agent: {{type: text, port: {port}, send: 'state\\n', interval: 200ms}}\n"
+    sandbox.edit("eu-west.yaml", "      health:", f"{agent}      health:")
+    for server in ("web-2", "web-3"):
+        text = (sandbox.config / "eu-west.yaml").read_text()
+        (sandbox.config / "eu-west.yaml").write_text("\n".join(
+            line for line in text.split("\n") if f"id: {server}," not in line
+        ))  # fmt: skip
+    other = f"        - {{id: other, host: 127.0.0.2, port: {sandbox.ports['9001']}}}\n"
+    sandbox.edit("eu-west.yaml", "      agent:", f"{other}      agent:")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", port), Line) as server:
+        server.said = b"100% ready up\n"
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+        def row(name="web-1"):
+            return sandbox.status("9471")["servers"][f"web/{name}"]
+
+        with running(sandbox.cluster(), "eu-west", "eu-west-backends"):
+            until(lambda: row()["agent"]["says"] == "100%", 20, "it is heard")
+            assert "Connection refused" in row("other")["agent"]["problem"], "and that is no failure"
+            assert row("other")["state"] == "up"
+            server.said = b"drain 0%\n"
+            until(lambda: row()["state"] == "draining", 5, "it drains")
+            server.said = b"ready 0%\n"
+            until(lambda: row()["state"] == "up", 5, "ready")
+            server.said = b"100% down#no disk\n"
+            until(lambda: row()["state"] == "down" and "no disk" in row()["why"], 5, "down by its own word")
+            server.said = b"up\n"
+            until(lambda: row()["state"] == "up", 5, "up again")
+        server.shutdown()
