@@ -33,11 +33,13 @@ def restarted(box, port="9471"):
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-def test_a_restart_under_load_loses_no_request(region, connection):
+def test_a_restart_under_load_loses_no_request(region, connection, tmp_path):
     box, pid, port = region
     before, incarnation = workers(box, "9471"), box.status("9471")["incarnation"]
     fields = ["-H", "Host: www.example.com", "-H", f"Connection: {connection}"]
-    words = ["wrk", "-t2", "-c64", "-d3s", *fields, f"http://127.0.0.1:{port}/"]
+    # Each connection pauses between requests: the load has to be there all the time, not to fill both cores.
+    (tmp_path / "pause.lua").write_text("function delay() return math.random(5, 25) end\n")
+    words = ["wrk", "-t1", "-c64", "-d3s", "-s", str(tmp_path / "pause.lua"), *fields, f"http://127.0.0.1:{port}/"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as wrk:
         until(lambda: box.metric("gslb_http_connections_total") > 60, 10, "load")
         done = restarted(box)

@@ -84,6 +84,8 @@ class Sandbox:
         for source in sorted((ROOT / "regions").glob("*.yaml")):
             text = source.read_text().replace("../data/", f"{ROOT}/data/")
             text = re.sub(r"(?<=127\.0\.0\.1:)\d{4,5}|(?<=port: )\d{4,5}", lambda m: str(self._port(m[0])), text)
+            if source.stem not in {"gslb", "eu-west"}:  # regions that few tests look into: one worker, not one a core
+                text = text.replace("workers: auto", "workers: 1")
             (self.config / source.name).write_text(text)
 
     def _port(self, sample: str) -> int:
