@@ -35,7 +35,7 @@ def registered(
         raise ChangeRefused(f"there is no pool {key[0]!r}; known: {', '.join(pools)}", 400, "pool")
     server = declared(pools, key)
     if server is not None and (server.host, server.port) != (host, port):
-        where = f"{key[1]} is declared in the files at {server.host} port {server.port}"
+        where = f"{key[1]} is declared in the files, or found by DNS, at {server.host} port {server.port}"
         raise ChangeRefused(f"{where}: change it there, or register under another server_id", 409, "host")
     if server is not None:
         return changed(pools, rows, key, words, now)
@@ -61,7 +61,7 @@ def removed(pools: Mapping[str, Pool], rows: Rows, key: Key) -> Registration:
     row = rows.get(key)
     if declared(pools, key) is not None:
         remedy = "remove it there and reload; until then: status INACTIVE, or drain"
-        raise ChangeRefused(f"{key[1]} is declared in the files: {remedy}", 409)
+        raise ChangeRefused(f"{key[1]} is declared in the files, or found by DNS: {remedy}", 409)
     if row is None:
         raise _unknown(key)
     return row

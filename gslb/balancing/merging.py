@@ -43,8 +43,8 @@ def weighed(pools: Mapping[str, Pool], weights: Mapping[Key, float]) -> dict[str
 
     def changed(pool: Pool) -> Pool:
         shares = ((one, weights.get((pool.name, one.id), 1.0)) for one in pool.servers)
-        servers = tuple(replace(one, weight=round(one.weight * HUNDREDTHS * share)) for one, share in shares)
-        return replace(pool, servers=servers)
+        told = ((one, round(one.weight * HUNDREDTHS * share)) for one, share in shares)
+        return replace(pool, servers=tuple(replace(one, weight=new, scale=HUNDREDTHS) for one, new in told))
 
     return {name: changed(pool) if name in named else pool for name, pool in pools.items()}
 

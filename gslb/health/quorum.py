@@ -47,6 +47,7 @@ class Evidence:
     isolated: bool
     last_good: State | None
     before: State | None = None
+    recovering: bool = False
 
 
 def judge(
@@ -58,6 +59,7 @@ def judge(
     last_good: State | None,
     changes_in_s: float | None = None,
     before: State | None = None,
+    recovering: bool = False,
 ) -> RegionStatus:
     """The status of one region by the precedence above, with the evidence named in `why`.
 
@@ -69,11 +71,13 @@ def judge(
         last_good: the state before this node was isolated or everything fell silent.
         changes_in_s: the soonest that the evidence could change the state; ignored under an override.
         before: what this observer judged last; a vote without a majority changes nothing.
+        recovering: this observer's probes succeed, it calls the region down only since it flapped: alone, that takes
+            nothing down that was up by others' word.
     """
     known = {observer: state for observer, state in views.items() if state is not State.UNKNOWN}
     if own_word is OwnWord.UP:
         known[THE_REGION] = State.UP
-    evidence = Evidence(override, own_word, known, isolated, last_good, before)
+    evidence = Evidence(override, own_word, known, isolated, last_good, before, recovering)
     for row in _PRECEDENCE:
         spoken = row(evidence)
         if spoken is not None:
@@ -116,6 +120,8 @@ def _quorum(evidence: Evidence) -> _Spoken:
 
 
 def _one_view(evidence: Evidence) -> _Spoken:
+    if evidence.recovering and evidence.before is State.UP and set(evidence.views.values()) == {State.DOWN}:
+        return State.UP, "as it was: it has flapped, and answers here again"
     for observer, state in evidence.views.items():
         if state is not State.DOWN or not evidence.isolated:
             return state, f"{observer} sees it {state.value}, the only fresh view"

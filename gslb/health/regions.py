@@ -21,6 +21,7 @@ from gslb.model import RegionStatus, State
 BODY_MAX_BYTES = 4096
 PEERS_MAX = 256
 FRESH_S = 3.0
+BLINDING_S = 5.0  # within which all regions of a blind node go down
 SILENT_MAX_S = 120.0  # a region that was not heard for longer has not fallen silent now
 _BEST_FIRST = tuple(State).index
 
@@ -85,6 +86,7 @@ class Regions:
     judged: dict[str, State] = field(default_factory=dict)  # the last judgement, before anything was held
     isolated: bool = False
     split: tuple[str, ...] = ()  # regions that some see up and others down
+    _isolated_at: float = 0.0
     suspects: tuple[str, ...] = ()  # vantages that see nothing up while others do: their views don't count
     withholding: Withholding = field(default_factory=Withholding)
     capacities: Mapping[str, float] = field(default_factory=dict)  # of regions, in requests a second
@@ -194,7 +196,8 @@ class Regions:
         probed = [seen.ok for seen in self.seen.values()]
         blind = bool(probed) and not any(ok is None or ok for ok in probed)
         some_up = any(State.UP in states.values() for vantage, states in vantages.items() if vantage != mine)
-        self.isolated = blind and not some_up
+        if self._blinded(blind and not some_up, now):
+            vantages = self._vantages(now)
         self.stale = self.isolated
         found: dict[str, RegionStatus] = {}
         seen_as = {name: {states.get(name) for states in vantages.values()} for name in self.seen}
@@ -212,6 +215,7 @@ class Regions:
                 last_good=self.good.get(name),
                 changes_in_s=seen.tracker.changes_in(self.options.fast_interval_s),
                 before=self.judged.get(name),
+                recovering=seen.tracker.recovering,
             )
             share = 1.0 if judged.forced else self.share(name, now)
             if share < 1.0:
@@ -223,6 +227,21 @@ class Regions:
         if not self.isolated:
             self.good = {name: one.state for name, one in found.items() if one.state is not State.UNKNOWN}
         return found
+
+    def _blinded(self, isolated: bool, now: float) -> bool:
+        """Notes isolation; True if it ends. What was seen to go down in it is forgotten then: it was evidence about me.
+
+        A blind node's regions go down one after another, some before it knows that it is blind. A moment in which all
+        probes happen to fail is none.
+        """
+        if isolated and not self.isolated:
+            self._isolated_at = now
+        elif self.isolated and not isolated and now - self._isolated_at > FRESH_S:  # before that, peers' views count
+            for seen in self.seen.values():
+                if seen.tracker.state is State.DOWN and seen.tracker.since >= self._isolated_at - BLINDING_S:
+                    seen.tracker = _tracker(self.options)
+        ended, self.isolated = self.isolated and not isolated, isolated
+        return ended
 
     def _vantages(self, now: float) -> dict[str, dict[str, State]]:
         """What is seen from each vantage whose word counts: fresh views, this observer's own among them.

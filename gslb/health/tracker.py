@@ -102,6 +102,11 @@ class Tracker:
         self._limits["rise"] = min(self._rise_max, self._rise * (1 + int(self._score) // FLAPS))
 
     @property
+    def recovering(self) -> bool:
+        """It would be up by `rise`, but for its flap score."""
+        return self.state is State.DOWN and self._counts[0] >= self._rise
+
+    @property
     def changing(self) -> bool:
         """In doubt: something counts towards another state, or nothing is known yet. Check at the fast interval."""
         return self.state is State.UNKNOWN or any(self._counts)

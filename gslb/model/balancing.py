@@ -23,7 +23,8 @@ class Server:
 
     `draining`: no new requests, what runs is finished. `health`: its own check, where it isn't the pool's. `protocol`:
     "http" or "https" where it isn't the pool's. `priority`: those of a greater one are used while none of a lesser is
-    available. `zone`: where it stands. As a worker gives it to a request it also says under which `epoch` of
+    available. `zone`: where it stands. `scale`: in how many parts its `weight` is told, 100 where an operator
+    has changed one of its pool. As a worker gives it to a request it also says under which `epoch` of
     its breaker that request begins, and by which `lease` if it tries a half-open server (0: by none).
     """
 
@@ -37,6 +38,7 @@ class Server:
     draining: bool = False
     health: HealthCheck | None = None
     protocol: str = ""
+    scale: int = 1
     epoch: int = 0
     lease: int = 0
 

@@ -80,7 +80,7 @@ class Agents:
     def shares(self, now: float) -> dict[tuple[str, str], float]:
         """Shares of servers' weights that agents ask for, in steps, changed at most each SHARES_APART_S: a new Plan."""
         if now - self._shared_at >= SHARES_APART_S:
-            stepped = {key: round(said.share / SHARE_STEP) * SHARE_STEP for key, (said, _, _) in self._texts.items()}
+            stepped = {key: _stepped(said.share) for key, (said, _, _) in self._texts.items()}
             wanted = {key: share for key, share in stepped.items() if share != 1.0}
             if wanted != self._shares:
                 self._shares, self._shared_at = wanted, now
@@ -102,3 +102,8 @@ class Agents:
             }
             for (pool, server_id), (load, why, at) in self._said.items()
         }
+
+
+def _stepped(share: float) -> float:
+    """To the nearest step; only nothing is nothing."""
+    return max(SHARE_STEP, round(share / SHARE_STEP) * SHARE_STEP) if share else 0.0

@@ -42,6 +42,8 @@ class Overriding:
         self._heard: dict[str, list[Any]] = {}  # by node, what it said last: said again it is no news
         self._made_of: tuple[Any, ...] = ()  # what `_servers` follows from
         self._servers: dict[str, tuple[State, str]] = {}
+        self._weighed_of: tuple[Any, ...] = ((), [])  # what `_weights` follows from: a weight makes another Plan itself
+        self._weights: dict[tuple[str, str], float] = {}
 
     # ------------------------------------------------------------ said here
     def say(self, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,13 +197,15 @@ class Overriding:
 
     def weights(self) -> dict[tuple[str, str], float]:
         """Weights of this region's node's servers, by pool and server id; what isn't there is as it is."""
-        held = [one for one in self.overrides.weights(now_ms()) if "/" in one.target]
-        found = {}
-        for region, pool, server in self._own_servers() if held else ():
-            said = newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
-            if said is not None and said.weight is not None:
-                found[pool, server] = said.weight
-        return found
+        held = tuple(one for one in self.overrides.weights(now_ms()) if "/" in one.target)
+        servers = self._own_servers() if held else []
+        if (held, servers) != self._weighed_of:
+            self._weighed_of, self._weights = (held, servers), {}
+            for region, pool, server in servers:
+                said = newest(held, f"{region}/{pool}/{server}") or newest(held, f"{region}/{pool}")
+                if said is not None and said.weight is not None:
+                    self._weights[pool, server] = said.weight
+        return self._weights
 
     def shared(self, regions: Mapping[str, RegionStatus], services: Mapping[str, RegionStatus]) -> tuple[
         dict[str, RegionStatus], dict[str, RegionStatus]

@@ -165,7 +165,7 @@ class Scaling:
         event = self._event(pool, decision, count=decision.servers - decision.wanted)
         chosen = self._choose(pool, decision.servers - decision.wanted)
         if not chosen:
-            self._done(event, "failed", "all its servers are declared in the files, and those stay")
+            self._done(event, "failed", "all its servers are declared in the files or found by DNS, and those stay")
             return
         now, said = time.monotonic(), []
         for server in chosen:

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 def test_one_process_serves_fails_over_and_reloads(sandbox):
     sandbox.edit("gslb.yaml", "workers: 1", "workers: 0")
     sandbox.edit("eu-west.yaml", "workers: auto", "workers: 0")
-    sandbox.edit("us-east.yaml", "workers: auto", "workers: 0")
+    sandbox.edit("us-east.yaml", "workers: 1", "workers: 0")
     members = ("edge-1", "eu-west", "eu-west-backends", "us-east", "us-east-backends")
     with running(sandbox.cluster(), *members) as cluster:
         url = f"http://127.0.0.1:{sandbox.ports['8101']}/"

@@ -79,7 +79,8 @@ class ConsistentHashPicker(KeyedPicker):
 
     def _wanted(self, places: tuple[Server, ...]) -> dict[tuple[bytes, int], None]:
         """What is to be on the ring, in the order of the places: each server's name and how many points it has."""
-        wanted = POINTS_PER_WEIGHT * sum(server.weight for server in places)
+        points = {server.id: POINTS_PER_WEIGHT * server.weight // server.scale for server in places}
+        wanted = sum(points.values())
         halvings = max(0, (-(-wanted // self._points_max) - 1).bit_length())
         names: dict[bytes, int] = {}
         for server in places:
@@ -87,7 +88,7 @@ class ConsistentHashPicker(KeyedPicker):
             name = b"%b\0%d" % (host.encode(), server.port)
             if name in names:
                 name += b"\0" + server.id.encode()
-            names[name] = max(1, POINTS_PER_WEIGHT * server.weight >> halvings)
+            names[name] = max(1, points[server.id] >> halvings)
         return dict.fromkeys(names.items())
 
     def _first(self, key: bytes) -> int:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gslb.balancing.algorithm import ALGORITHMS
 from gslb.balancing.algorithms.round_robin import RoundRobin
 from gslb.balancing.merging import CHANGEABLE, find, listed, merge, own_check, split_check_url, weighed
 from gslb.health.checks.http import HttpCheck
@@ -172,3 +173,18 @@ def test_a_weight_changes_a_servers_share_beside_the_others_and_no_other_pool():
     assert found["api"] is api
     assert [server.weight for server in weighed({"web": web}, {("web", "a"): 0.0})["web"].servers] == [0, 100]
     assert weighed({"web": web}, {})["web"] is web
+
+
+@pytest.mark.parametrize("name", ["consistent_hash", "maglev", "rendezvous"])
+def test_a_weight_moves_little_more_than_the_keys_of_its_server(name):
+    """And taking it back moves them back: keyed algorithms must not build another ring for another way to count."""
+    servers = tuple(Server(f"s{number}", "10.0.0.1", 8000 + number) for number in range(10))
+    pool = Pool("web", servers, ALGORITHMS.get(name)())
+    changed = weighed({"web": pool}, {("web", "s0"): 0.5})["web"]
+
+    def homes(pool):
+        picker = pool.algorithm.build(pool.servers)
+        return [picker.pick(b"10.1.%d.%d" % divmod(number, 250), 0.0, ()).id for number in range(2000)]
+
+    moved = sum(old != new for old, new in zip(homes(pool), homes(changed), strict=True))
+    assert 0 < moved < 0.1 * 2000

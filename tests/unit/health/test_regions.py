@@ -310,3 +310,51 @@ def test_a_region_that_says_itself_that_it_has_no_servers_is_not_held():
     for name in ("eu", "us"):
         region_says(regions, f"{name}/a", name, 3, state="no_servers")
     assert [name for name, one in regions.judge(3).items() if one.state is State.DOWN] == ["eu", "us"]
+
+
+# ---------------------------------------------------------------- after blindness, and after flaps
+def test_what_a_blind_node_saw_go_down_is_forgotten_when_it_sees_again():
+    """Never 2, to its end: the first probe that gets through must not make the others' failures count."""
+    regions = healthy()
+    for turn in range(3, 12):
+        probe(regions, turn, eu=False, us=False, ap=False)
+        assert set(states(regions, turn).values()) == {"up"}
+    assert regions.isolated
+    probe(regions, 12, eu=True)
+    assert states(regions, 12) == {"eu": "up", "us": "up", "ap": "up"}
+    for turn in range(13, 16):
+        probe(regions, turn, eu=True, us=True, ap=False)
+    assert states(regions, 16) == {"eu": "up", "us": "up", "ap": "down"}, "what is seen from now on counts"
+
+
+def test_a_region_that_was_down_before_the_blindness_stays_so():
+    regions = healthy()
+    for turn in range(3, 20):
+        probe(regions, turn, eu=False, us=True, ap=True)
+        states(regions, turn)
+    for turn in range(20, 26):
+        probe(regions, turn, eu=False, us=False, ap=False)
+        states(regions, turn)
+    probe(regions, 26, us=True)
+    assert states(regions, 26) == {"eu": "down", "us": "up", "ap": "up"}
+
+
+def test_an_observer_that_is_suddenly_alone_takes_nothing_down_for_having_flapped():
+    """By the others' word it is up; here it answers, but has flapped and is still on its way back."""
+    regions = healthy()
+    now = 3.0
+    for _ in range(12):
+        for ok in (False, False, False, True, True):
+            now += 0.3
+            probe(regions, now, eu=ok, us=True, ap=True)
+    for step in range(2):
+        regions.viewed("edge-2", 1, step + 1, {"regions": {"eu": "up", "us": "up", "ap": "up"}}, now)
+        regions.viewed("edge-3", 1, step + 1, {"regions": {"eu": "up", "us": "up", "ap": "up"}}, now)
+        assert states(regions, now)["eu"] == "up"
+        probe(regions, now + 0.1, eu=True, us=True, ap=True)
+    assert regions.seen["eu"].tracker.state is State.DOWN
+    assert regions.seen["eu"].tracker.recovering
+    assert states(regions, now + FRESH_S + 0.2)["eu"] == "up", "its peers have fallen silent"
+    for turn in range(3):
+        probe(regions, now + 4 + turn, eu=False, us=True, ap=True)
+    assert states(regions, now + 7)["eu"] == "down", "now it fails"
