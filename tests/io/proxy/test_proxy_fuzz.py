@@ -120,7 +120,7 @@ def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
     return bytes(data)
 
 
-CASES = settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CASES = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @CASES
@@ -132,14 +132,14 @@ def test_mutated_requests(bench, data, reply, split):
     assert bench.escaped == []
 
 
-@settings(CASES, max_examples=500)
+@settings(CASES, max_examples=250)
 @given(data=st.binary(max_size=200))
 def test_random_requests(bench, data):
     assert bench.send(data)[:9] in (b"", b"HTTP/1.1 ")
     assert bench.escaped == []
 
 
-@settings(CASES, max_examples=1_000)
+@settings(CASES, max_examples=400)
 @given(reply=st.one_of(mutated(REPLIES), st.binary(max_size=100)), seed=st.sampled_from([SEEDS[0], SEEDS[2], SEEDS[5]]))
 def test_mutated_responses(bench, reply, seed):
     bench.reply = reply
