@@ -236,7 +236,7 @@ class Control:
         side = self.side
         said = self.overriding
         forced = {key: state for key, (state, _) in said.servers().items()}
-        servers = {key: state for key, state in {**side.servers(), **forced}.items() if state is not State.UP}
+        servers = side.servers(forced)
         if not first and self._weigh():
             self._take_plan()  # which judges
             return

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from gslb.config.schema import Config
 from gslb.health.check import Exchange
 from gslb.health.runner import Target
+from gslb.health.standing import Said, standing
 from gslb.health.tracker import Tracker
 from gslb.http.replies import region_word
 from gslb.model import Balancer, HealthCheck, Plan, Pool, RegionStatus, Server, ServerTls, State, Status
@@ -71,8 +72,8 @@ class Side(Protocol):
     def stale(self) -> bool:
         """Whether the last judgement rests on what was known before."""
 
-    def servers(self) -> Mapping[str, State]:
-        """For the Status: what isn't UP."""
+    def servers(self, forced: Mapping[str, State]) -> Mapping[str, State]:
+        """For the Status: what isn't UP. `forced`: operators' words."""
 
     def share(self, plan: Plan, status: Status, now: float) -> float:
         """For the Status: of its clients, what this node's region can have."""
@@ -138,7 +139,7 @@ class EdgeSide:
         """See Side."""
         return self._watching.picture.stale
 
-    def servers(self) -> Mapping[str, State]:
+    def servers(self, forced: Mapping[str, State]) -> Mapping[str, State]:
         """See Side."""
         return {}
 
@@ -322,12 +323,18 @@ class RegionSide:
         """See Side."""
         return self._watching.picture.stale
 
-    def servers(self) -> Mapping[str, State]:
-        """See Side."""
-        down = {key: one.tracker.state for key, one in self._watched.items() if one.tracker.state is not State.UP}
-        draining = {key: State.DRAINING for key in self._draining if down.get(key) is not State.DOWN}
-        said = {key: one for key, one in self.agents.states().items() if down.get(key) is not State.DOWN}
-        return {**down, **said, **draining}
+    def servers(self, forced: Mapping[str, State]) -> Mapping[str, State]:
+        """See Side: by the table of health/standing.py."""
+        agents, draining = self.agents.states(), set(self._draining)
+        found = {}
+        failing = {key for key, one in self._watched.items() if one.tracker.state is not State.UP}
+        for key in failing | agents.keys() | draining | forced.keys():
+            watched = self._watched.get(key)
+            checks = watched.tracker.state if watched is not None else State.UP
+            state = standing(Said(checks, key in draining, agents.get(key), forced.get(key)))
+            if state is not State.UP:
+                found[key] = state
+        return found
 
     def share(self, plan: Plan, status: Status, now: float) -> float:
         """See Side."""

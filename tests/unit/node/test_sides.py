@@ -34,15 +34,15 @@ def result(side, ok, now, key="web/web-1"):
 )
 def test_until_its_checks_decide_a_server_is_what_the_pool_says(initial, state):
     side = side_of(HealthCheck(HttpCheck(), rise=2, fall=2, initial=initial))
-    assert side.servers().get("web/web-1", State.UP) is state
+    assert side.servers({}).get("web/web-1", State.UP) is state
 
 
 def test_a_server_that_begins_down_has_to_prove_itself():
     side = side_of(HealthCheck(HttpCheck(), rise=2, fall=2, initial="down"))
     result(side, True, 1.0)
-    assert side.servers() == {"web/web-1": State.DOWN}
+    assert side.servers({}) == {"web/web-1": State.DOWN}
     result(side, True, 2.0)
-    assert side.servers() == {}
+    assert side.servers({}) == {}
 
 
 def test_pools_that_ask_the_same_have_equal_targets_so_that_one_check_serves_both():
