@@ -71,8 +71,8 @@ def judge(
         last_good: the state before this node was isolated or everything fell silent.
         changes_in_s: the soonest that the evidence could change the state; ignored under an override.
         before: what this observer judged last; a vote without a majority changes nothing.
-        recovering: this observer's probes succeed, it calls the region down only since it flapped: alone, that takes
-            nothing down that was up by others' word.
+        recovering: this observer calls the region down, but its last probe succeeded: alone, that takes nothing down
+            that was up by others' word.
     """
     known = {observer: state for observer, state in views.items() if state is not State.UNKNOWN}
     if own_word is OwnWord.UP:
@@ -121,7 +121,7 @@ def _quorum(evidence: Evidence) -> _Spoken:
 
 def _one_view(evidence: Evidence) -> _Spoken:
     if evidence.recovering and evidence.before is State.UP and set(evidence.views.values()) == {State.DOWN}:
-        return State.UP, "as it was: it has flapped, and answers here again"
+        return State.UP, "as it was by others' word; here it answers again"
     for observer, state in evidence.views.items():
         if state is not State.DOWN or not evidence.isolated:
             return state, f"{observer} sees it {state.value}, the only fresh view"

@@ -103,8 +103,8 @@ class Tracker:
 
     @property
     def recovering(self) -> bool:
-        """It would be up by `rise`, but for its flap score."""
-        return self.state is State.DOWN and self._counts[0] >= self._rise
+        """It is down, and on its way back: its last check was a success."""
+        return self.state is State.DOWN and self._counts[0] > 0
 
     @property
     def changing(self) -> bool:

@@ -358,3 +358,17 @@ def test_an_observer_that_is_suddenly_alone_takes_nothing_down_for_having_flappe
     for turn in range(3):
         probe(regions, now + 4 + turn, eu=False, us=True, ap=True)
     assert states(regions, now + 7)["eu"] == "down", "now it fails"
+
+
+def test_an_observer_that_was_cut_off_from_a_region_and_then_loses_its_peers_does_not_take_it_down():
+    """Seen in tests/chaos: the cut was over, the others had it up all the time, and then Redis was lost."""
+    regions = healthy()
+    for turn in range(4):
+        probe(regions, 3 + turn * 0.3, eu=False, us=True, ap=True)
+        for edge in ("edge-2", "edge-3"):
+            regions.viewed(edge, 1, turn + 1, {"regions": dict.fromkeys(NAMES, "up")}, 3 + turn * 0.3)
+        assert states(regions, 3 + turn * 0.3)["eu"] == "up"
+    probe(regions, 5, eu=True, us=True, ap=True)
+    assert regions.seen["eu"].tracker.state is State.DOWN
+    alone = regions.judge(4 + FRESH_S + 1)["eu"]
+    assert (alone.state, "others' word" in alone.why) == (State.UP, True)
