@@ -33,7 +33,7 @@ def bounds(hint: Any) -> str:
         low = [mark.ge for mark in marks if isinstance(mark, annotated_types.Ge)]
         high = [mark.le for mark in marks if isinstance(mark, annotated_types.Le)]
         if low and high:
-            return f"{low[0]} to {high[0]}"
+            return f"{low[0]:.9g} to {high[0]:.9g}"  # typing may give an equal hint: 0 for 0.0
     words = get_args(hint)
     return ", ".join(words) if words and all(isinstance(word, str) for word in words) else ""
 
