@@ -3,10 +3,16 @@
 80 examples a property, not 100: the whole suite stays within its 4 minutes.
 """
 
+import gc
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+ROOT = Path(__file__).parent
+
+gc.disable()  # while tests are collected: all of it stays
 
 settings.register_profile("gslb", deadline=None, max_examples=80)
 settings.load_profile("gslb")
@@ -21,5 +27,18 @@ def shared_cache(tmp_path_factory):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """What mostly waits begins first (`--no-loadscope-reorder` keeps it so): else one such file is alone at the end."""
-    items.sort(key=lambda item: "/chaos/" not in item.nodeid and "/e2e/" not in item.nodeid)
+    """The longest files begin first, then those that wait and those that compute take turns.
+
+    Else one file is alone at the end, or every process waits at once. `--no-loadscope-reorder` keeps this order.
+    """
+    kinds = {"first": [], "waits": [], "computes": []}
+    for item in items:
+        folder = item.path.relative_to(ROOT).parts[0]
+        kinds[{"chaos": "first", "e2e": "first", "io": "waits"}.get(folder, "computes")].append(item)
+    turns = [(place / len(kind), item) for kind in list(kinds.values())[1:] for place, item in enumerate(kind)]
+    items[:] = kinds["first"] + [item for _, item in sorted(turns, key=lambda turn: turn[0])]
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()

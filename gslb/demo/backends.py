@@ -83,5 +83,10 @@ async def serve(region: str, listens: Sequence[str], life: int = 0) -> None:
         await runner.cleanup()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serves what the command's words say."""
     asyncio.run(serve(sys.argv[1], sys.argv[2:], int(os.environ.get(LIFE, "0"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,13 +42,17 @@ class Member:
 
 @dataclass(slots=True)
 class Cluster:
-    """The members by name: `eu-west-backends`, `eu-west`, …, `edge-1`; files of theirs go into `folder`."""
+    """The members by name: `eu-west-backends`, `eu-west`, …, `edge-1`; files of theirs go into `folder`.
+
+    `launch` starts a process, with Popen's words.
+    """
 
     config: Config
     config_directory: Path
     folder: Path
     redis: Sequence[str] = ()
     edges: Sequence[str] = ("edge-1",)
+    launch: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
     members: dict[str, Member] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -87,7 +91,7 @@ class Cluster:
             if member.running:
                 continue
             with (self.folder / f"{name}.log").open("ab") as log:
-                member.process = subprocess.Popen(
+                member.process = self.launch(
                     member.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                     env={**os.environ, scaler.FOLDER: str(self.folder.absolute()), scaler.LIFE: str(os.getpid())},
                 )  # fmt: skip

@@ -25,8 +25,10 @@ from typing import IO
 from gslb.config.load import load
 from gslb.demo.clients import NoAnswer, ask, get
 from gslb.demo.cluster import Cluster
+from tests.support.nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
+NURSERY = Nursery()
 _SLICE = 4000
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 5
 _ports = itertools.cycle(range(10_000 + _worker * _SLICE + os.getpid() % 2000, 10_000 + (_worker + 1) * _SLICE))
@@ -117,14 +119,12 @@ class Sandbox:
 
     def cluster(self, *redis: str, edges: tuple[str, ...] = ("edge-1",)) -> Cluster:
         """The members, not started."""
-        return Cluster(load(self.config, environment={}), self.config, self.folder / "run", redis, edges)
+        config = load(self.config, environment={})
+        return Cluster(config, self.config, self.folder / "run", redis, edges, launch=NURSERY.popen)
 
     def gslb(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Runs a command as a user would; `--config` is added."""
-        return subprocess.run(
-            [sys.executable, "-m", "gslb", *words, "--config", str(self.config)],
-            capture_output=True, text=True, timeout=timeout_s, check=False,
-        )
+        return NURSERY.run([sys.executable, "-m", "gslb", *words, "--config", str(self.config)], timeout_s)
 
     # ------------------------------------------------------------ what clients see
     def region_of(self, subnet: str = "141.20.0.0/24", name: str = "www.example.com") -> str:
