@@ -37,7 +37,7 @@ lint: .venv/.tools  ## ruff, mypy --strict, the import contracts
 
 test: .venv/.tools  ## every test; PYTEST="-k dns" narrows it
 	.ci/apt redis-server:redis-server dig:bind9-dnsutils curl:curl ip:iproute2 ps:procps \
-		nginx:nginx haproxy:haproxy wrk:wrk promtool:prometheus
+		nginx:nginx haproxy:haproxy wrk:wrk promtool:prometheus faketime:faketime
 	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 bench: .venv/.tools  ## CPU time beside gdnsd, nginx and HAProxy; BENCH="--only dns" narrows it

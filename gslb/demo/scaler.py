@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gslb.demo.ports import free_port
+
 FOLDER, LIFE = "GSLB_DEMO_FOLDER", "GSLB_DEMO_PID"
 START_MAX_S = 10.0
 
@@ -35,9 +37,7 @@ def come(region: str, count: int, folder: Path) -> dict[str, Any]:
 
 
 def _start(region: str, folder: Path) -> dict[str, Any]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "gslb.demo.backends", region, f"127.0.0.1:{port}"]
     with (folder / "scaled.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -24,6 +24,7 @@ from ruamel.yaml import YAML
 from gslb.config.load import load
 from gslb.config.schema import Config
 from gslb.demo.cluster import Cluster
+from gslb.demo.ports import free_port
 from gslb.drill.hop import Hop, Hops
 from gslb.errors import NodeError
 
@@ -47,14 +48,6 @@ class Redis:
         """At once."""
         self.process.kill()
         self.process.wait()
-
-
-def free_port() -> int:
-    """A loopback port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def start_redis(folder: Path) -> Redis | None:

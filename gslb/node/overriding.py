@@ -138,7 +138,11 @@ class Overriding:
             if len(self._heard) >= NODES_MAX:
                 self._heard.clear()
             self._heard[report.node] = rows
+            refused = self.overrides.refused
             news = self.overrides.merge(rows, now_ms()) or news
+            if self.overrides.refused > refused:
+                log.warning("%d overrides of %s are refused", self.overrides.refused - refused, report.node,
+                            extra={"why": "they are of the future, or broken: compare the clocks"})  # fmt: skip
         if news:
             log.info("overrides were told by other nodes: %d hold", len(self.overrides.holding(now_ms())))
             self._keep()

@@ -16,6 +16,7 @@ from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
 from gslb.ops.processes import usage
+from gslb.state.store import REASONS
 from gslb.telemetry import Collector, Gauges
 
 if TYPE_CHECKING:
@@ -249,10 +250,11 @@ class View:
                 ("gslb_store_lag_seconds", "age_s"),
                 ("gslb_store_round_trip_seconds", "round_trip_s"),
                 ("gslb_store_failures_total", "failures"),
-                ("gslb_store_ignored_total", "ignored"),
             ):
                 if endpoint.get(key) is not None:
                     self._gauges.set(metric, endpoint[key], **where)
+            for reason in REASONS:
+                self._gauges.set("gslb_store_ignored_total", endpoint["ignored"].get(reason, 0), reason=reason, **where)
 
     def _gauge_processes(self) -> None:
         """This node's processes, and how often each kind was replaced."""

@@ -150,7 +150,8 @@ def _lag(endpoint: Mapping[str, Any]) -> str:
     parts = [endpoint["why"]] if endpoint["why"] else []
     if endpoint["age_s"] is not None:
         parts.append(f"{endpoint['age_s']:.1f} s ago, in {1000 * endpoint['round_trip_s']:.1f} ms")
-    parts += [f"{endpoint[key]} {key}" for key in ("failures", "ignored") if endpoint[key]]
+    parts += [f"{endpoint['failures']} failures"] if endpoint["failures"] else []
+    parts += [f"{count} ignored by their {reason}" for reason, count in endpoint["ignored"].items()]
     return f"{endpoint['kind']}: " + "; ".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 
 from gslb.state.store import NODES_MAX, Order, Report, decode, encode
@@ -14,7 +15,7 @@ class MemoryStore:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
-        self.ignored = 0
+        self.ignored: Counter[str] = Counter()
         self._clock = clock
         self._kept: dict[str, dict[str, tuple[float, Order, bytes]]] = {}
 
@@ -37,7 +38,7 @@ class MemoryStore:
     async def read(self, kind: str) -> tuple[Report, ...]:
         """See Store."""
         found = (decode(data, kind, node) for node, (_, _, data) in sorted(self._living(kind).items()))
-        return tuple(report for report in found if report is not None)
+        return tuple(report for report in found if isinstance(report, Report))
 
     async def remove(self, kind: str, node: str) -> None:
         """See Store."""

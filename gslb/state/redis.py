@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
@@ -63,7 +64,7 @@ class RedisStore:
         Raises StateError for a URL that can't be one.
         """
         self.endpoint = public(url)
-        self.ignored = 0
+        self.ignored: Counter[str] = Counter()
         self.kind = kind_of(url)
         self._prefix = prefix_of(url, cluster)
         self._timeout_s = timeout_s
@@ -95,7 +96,7 @@ class RedisStore:
         index = f"{self._prefix}:{kind}"
         names: Any = await self._ask(self._commands(("ZREVRANGE", index, 0, NODES_MAX - 1)))
         if isinstance(names[0], RedisError):  # the index is not a sorted set: a stranger's, until the next publish
-            self.ignored += 1
+            self.ignored["type"] += 1
             return ()
         nodes = sorted(name.decode("utf-8", "replace") for name in names[0])
         # GETRANGE bounds what a stranger's huge value can cost; one byte more than fits shows that it doesn't.
@@ -106,9 +107,9 @@ class RedisStore:
         for node, data in zip(nodes, found, strict=True):
             if data == b"":
                 continue  # expired since the index was read
-            report = decode(data, kind, node) if isinstance(data, bytes) else None
-            if report is None:
-                self.ignored += 1
+            report = decode(data, kind, node) if isinstance(data, bytes) else "type"
+            if isinstance(report, str):
+                self.ignored[report] += 1
             else:
                 reports.append(report)
         return tuple(reports)

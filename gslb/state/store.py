@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ REPORT_MAX_BYTES = 65_536
 NODES_MAX = 1024  # reports of one kind that are read
 NUMBER_MAX = 2**53 - 1  # of incarnations and sequences: what JSON and Lua hold exactly
 KINDS = ("region", "view")
+REASONS = ("size", "json", "schema", "name", "number", "shape", "type")
 _NODE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}", re.ASCII)
 
 Order = tuple[int, int]
@@ -50,7 +52,7 @@ class Store(Protocol):
 
     endpoint: str  # for people, without a password
     kind: str  # "memory", "single", "sentinel" or "cluster"
-    ignored: int  # values found that could not be used
+    ignored: Counter[str]  # values found that could not be used, by one of REASONS
 
     async def publish(self, report: Report, ttl_s: float) -> Order:
         """Keeps `report` for `ttl_s` seconds unless a newer one of the node is there; the order kept in the end.
@@ -94,29 +96,32 @@ def encode(report: Report) -> bytes:
         ).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise StateError(f"the report of {report.node!r} is not JSON: {error}") from error
-    if decode(data, report.kind, report.node) is None:
+    if isinstance(wrong := decode(data, report.kind, report.node), str):
         what = f"{report.kind} report of {report.node!r} ({len(data)} bytes)"
-        raise StateError(f"nobody could read the {what}: its name, numbers, size or shape is wrong")
+        raise StateError(f"nobody could read the {what}: its {wrong} is wrong")
     return data
 
 
-def decode(data: bytes, kind: str, node: str) -> Report | None:
-    """The report that was stored as `data` under this kind and node; None for anything else, whatever it is."""
+def decode(data: bytes, kind: str, node: str) -> Report | str:
+    """The report that was stored as `data` under this kind and node; for anything else what is wrong, of REASONS."""
     if len(data) > REPORT_MAX_BYTES:
-        return None
+        return "size"
     try:
         found = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        return None
+        return "json"
     if not isinstance(found, dict):
-        return None
+        return "shape"
     report = Report(*(found.get(name) for name in Report.__slots__))  # type: ignore[arg-type]  # checked below
-    if report.schema != SCHEMA or report.kind != kind or report.node != node or not _NODE.fullmatch(node):
-        return None
+    if report.schema != SCHEMA:
+        return "schema"
+    if report.kind != kind or report.node != node or not _NODE.fullmatch(node):
+        return "name"
     if not all(type(number) is int and 0 <= number <= NUMBER_MAX for number in report.order):
-        return None
+        return "number"
     shaped = _SHAPES.get(kind)
-    return report if isinstance(report.payload, dict) and shaped is not None and shaped(report.payload) else None
+    fits = isinstance(report.payload, dict) and shaped is not None and shaped(report.payload)
+    return report if fits else "shape"
 
 
 def _refuse(constant: str) -> None:

@@ -174,7 +174,7 @@ class Sync:
                 "age_s": round(now - one.answered_at, 3) if one.answered_at is not None else None,
                 "round_trip_s": round(one.round_trip_s, 6),
                 "failures": one.failures,
-                "ignored": one.store.ignored,
+                "ignored": dict(one.store.ignored),
             }
             for one in self._endpoints
         ]

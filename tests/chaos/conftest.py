@@ -1,15 +1,19 @@
-"""Hosts of our own: a network namespace each, on one bridge, with real Redis servers, regions and edges in them."""
+"""Hosts of our own: a network namespace each, on one switch, with real Redis servers, regions and edges in them.
+
+The switch (tests/support/switch.py) loses and delays frames as it is told: hosts see silence, as in a real network.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ import pytest
 from tests.support.sandbox import ROOT
 
 HOSTS = {"edge-1": "10.99.7.1", "edge-2": "10.99.7.2", "eu-west": "10.99.7.3", "us-east": "10.99.7.4"}
+FAKETIME = "/usr/$LIB/faketime/libfaketimeMT.so.1"  # the loader's own word for the machine's folder
 BERLIN, NEW_YORK = "141.20.0.0/24", "128.112.0.0/24"
 
 CLUSTER = """
@@ -57,44 +62,58 @@ class Hosts:
     def __init__(self, folder: Path) -> None:
         self.folder, self.tag = folder, f"gs{os.getpid() % 10_000}"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        self.cuts: set[tuple[str, str]] = set()
+        self.rules: set[tuple[str, str]] = set()
+        self.switch: subprocess.Popen[bytes] | None = None
 
     # ------------------------------------------------------------ hosts
     def up(self) -> None:
-        bridge = f"{self.tag}br"
-        ip("link", "add", bridge, "type", "bridge")
-        ip("link", "set", bridge, "up")
-        for number, (name, address) in enumerate(HOSTS.items()):
-            space, outside = self.space(name), f"{self.tag}v{number}"
+        network = self.space("net")
+        ip("netns", "add", network)
+        for name, address in HOSTS.items():
+            space = self.space(name)
             ip("netns", "add", space)
-            ip("link", "add", outside, "type", "veth", "peer", "name", "eth0", "netns", space)
-            ip("link", "set", outside, "master", bridge, "up")
+            ip("link", "add", name, "netns", network, "type", "veth", "peer", "name", "eth0", "netns", space)
+            ip("-n", network, "link", "set", name, "up")
             ip("-n", space, "link", "set", "lo", "up")
             ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
             ip("-n", space, "link", "set", "eth0", "up")
+        words = ("-m", "tests.support.switch", *(f"{name}={name}" for name in HOSTS))
+        self.switch = subprocess.Popen(
+            ["ip", "netns", "exec", network, sys.executable, *words], cwd=ROOT, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, bufsize=0,
+        )  # fmt: skip
+        assert self.switch.stdout is not None
+        assert self.switch.stdout.read(1) == b"\n"
 
     def down(self) -> None:
         for name in list(self.running):
             self.kill(name)
-        for name in HOSTS:
+        if self.switch is not None:
+            self.switch.communicate(timeout=10)
+        for name in (*HOSTS, "net"):
             subprocess.run(["ip", "netns", "del", self.space(name)], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "del", f"{self.tag}br"], check=False, capture_output=True)
 
     def space(self, host: str) -> str:
         return f"{self.tag}-{host}"
 
     # ------------------------------------------------------------ processes
-    def start(self, name: str, host: str, *command: str) -> None:
+    def start(self, name: str, host: str, *command: str, environment: Mapping[str, str] | None = None) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 ["ip", "netns", "exec", self.space(host), *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, cwd=ROOT,
+                start_new_session=True, cwd=ROOT, env={**os.environ, **(environment or {})},
             )  # fmt: skip
 
-    def node(self, name: str) -> None:
+    def node(self, name: str, clock: Path | None = None) -> None:
+        """Starts one; what `clock` says, as +1d, is added to the time of day that it sees (libfaketime)."""
         role = "edge" if name.startswith("edge") else "region"
         words = ("-m", "gslb", role, "--name", name, "--config", str(self.folder / "regions"))
-        self.start(name, name, sys.executable, *words, *(() if role == "edge" else ("--node-id", "a")))
+        faked = {} if clock is None else {
+            "LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+        node_id = () if role == "edge" else ("--node-id", "a")
+        self.start(name, name, sys.executable, *words, *node_id, environment=faked)
 
     def redis(self, host: str) -> None:
         self.start(
@@ -114,17 +133,26 @@ class Hosts:
         self.running.pop(name).wait()
 
     # ------------------------------------------------------------ faults
+    def between(self, source: str, target: str, *, both: bool = True, loss: float = 0.0, delay_s: float = 0.0) -> None:
+        """What becomes of the frames that `source` sends to `target`; with `both`, of the others, too."""
+        assert self.switch is not None
+        assert self.switch.stdin is not None
+        assert self.switch.stdout is not None
+        for one, other in ((source, target), (target, source))[: 2 if both else 1]:
+            rule = {"from": one, "to": other, "loss": loss, "delay_s": delay_s}
+            self.switch.stdin.write(json.dumps(rule).encode() + b"\n")
+            assert self.switch.stdout.read(1) == b"\n"
+            self.rules.add((one, other))
+
     def cut(self, source: str, target: str, *, both: bool = True) -> None:
         """Nothing that `source` sends reaches `target`; with `both`, nor the other way."""
-        for one, other in ((source, target), (target, source))[: 2 if both else 1]:
-            ip("-n", self.space(one), "route", "add", "blackhole", f"{HOSTS[other]}/32")
-            self.cuts.add((one, other))
+        self.between(source, target, both=both, loss=1.0)
 
     def heal(self) -> None:
-        """Every cut ends, and what is frozen goes on."""
-        for one, other in self.cuts:
-            ip("-n", self.space(one), "route", "del", "blackhole", f"{HOSTS[other]}/32")
-        self.cuts.clear()
+        """The network is whole again, and what is frozen goes on."""
+        for one, other in tuple(self.rules):
+            self.between(one, other, both=False)
+        self.rules.clear()
         for name in self.running:
             self.signal(name, signal.SIGCONT)
 
@@ -146,8 +174,17 @@ class Hosts:
         return self.answer("edge-1", subnet), self.answer("edge-2", subnet)
 
     def status(self, host: str) -> str:
-        port = 9470 if host.startswith("edge") else 9471
-        return self.inside(host, "curl", "-s", "-m", "2", f"http://127.0.0.1:{port}/status")
+        return self.inside(host, "curl", "-s", "-m", "2", f"{self.admin(host)}/status")
+
+    def admin(self, host: str) -> str:
+        return f"http://127.0.0.1:{9470 if host.startswith('edge') else 9471}"
+
+    def say(self, host: str, target: str, action: str) -> None:
+        """An override, told to the node on this host."""
+        words = json.dumps({"target": target, "action": action, "why": "a test", "author": "chaos"})
+        told = self.inside(host, "curl", "-s", "-m", "2", "-H", "Content-Type: application/json", "-d", words,
+                           f"{self.admin(host)}/overrides")  # fmt: skip
+        assert '"overrides"' in told, told
 
 
 def until(seen: Callable[[], bool], deadline_s: float, what: str) -> float:
@@ -215,4 +252,6 @@ def healed(hosts) -> Iterator[None]:
     for edge in ("edge-1", "edge-2"):
         if edge not in hosts.running:
             hosts.node(edge)
-    until(lambda: hosts.answers() == ("eu-west", "eu-west"), 40, "the cluster is whole again")
+    until(lambda: hosts.answers() == ("eu-west", "eu-west") and all(
+        len(re.findall(r'"why": "(\d) of \1 see it up"', hosts.status(edge))) == 2 for edge in ("edge-1", "edge-2")
+    ), 40, "the cluster is whole again, and everybody sees it so")  # fmt: skip

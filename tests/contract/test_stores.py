@@ -94,7 +94,7 @@ class Promises(RuleBasedStateMachine):
         for kind in KINDS:
             wanted = tuple(self.model[key] for key in sorted(self.model) if key[0] == kind)
             assert self.runner.run(self.store.read(kind)) == wanted
-        assert self.store.ignored == 0
+        assert not self.store.ignored
 
     def teardown(self):
         self.runner.run(self.store.close())

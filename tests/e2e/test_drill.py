@@ -39,6 +39,7 @@ def drill(box, *words, timeout_s=100.0):
 def test_a_region_that_loses_its_servers_is_drilled_and_leaves_nothing_behind(tmp_path):
     box = Sandbox(tmp_path)
     done = drill(box, "--kind", "servers", "--for", "6s", "--json", "--html", str(tmp_path / "page.html"))
+    assert done.stdout, done.stderr
     report = json.loads(done.stdout)
     assert done.returncode == 0, report["missed"]
     assert report["ok"] is True

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gslb.state.store import NUMBER_MAX, Report, decode, encode
+from gslb.state.store import NUMBER_MAX, REASONS, REPORT_MAX_BYTES, Report, decode, encode
 
 numbers = st.integers(0, NUMBER_MAX)
 nodes = st.from_regex(r"[A-Za-z0-9._:@/-]{1,40}", fullmatch=True)
@@ -27,13 +27,13 @@ def test_what_is_encoded_decodes(report):
 @given(reports, nodes)
 def test_a_report_counts_only_under_its_own_name(report, node):
     found = decode(encode(report), report.kind, node)
-    assert (found is None) == (node != report.node)
-    assert decode(encode(report), "view" if report.kind == "region" else "region", report.node) is None
+    assert found == (report if node == report.node else "name")
+    assert decode(encode(report), "view" if report.kind == "region" else "region", report.node) == "name"
 
 
 @given(st.binary(max_size=200))
 def test_bytes_of_any_kind_are_no_report(data):
-    assert decode(data, "view", "edge-1") is None
+    assert decode(data, "view", "edge-1") in REASONS
 
 
 @given(reports, st.data())
@@ -42,11 +42,20 @@ def test_a_changed_field_is_judged_by_its_type(report, data):
     field = data.draw(st.sampled_from(sorted(found)))
     found[field] = data.draw(st.none() | st.booleans() | st.floats(allow_nan=False) | st.text() | st.lists(st.none()))
     changed = decode(json.dumps(found).encode(), report.kind, report.node)
-    assert changed is None or changed == report
+    assert changed in REASONS or changed == report
 
 
 @pytest.mark.parametrize("payload", [{}, {"regions": []}, {"regions": {"eu": ["up"]}}, {"regions": {"eu": {}}}])
 def test_a_view_maps_names_to_words(payload):
     whole = {"schema": 1, "kind": "view", "node": "n", "incarnation": 1, "sequence": 1}
-    assert decode(json.dumps({**whole, "payload": payload}).encode(), "view", "n") is None
-    assert decode(json.dumps({**whole, "payload": {"regions": {"eu": "up"}}}).encode(), "view", "n") is not None
+    assert decode(json.dumps({**whole, "payload": payload}).encode(), "view", "n") == "shape"
+    assert isinstance(decode(json.dumps({**whole, "payload": {"regions": {"eu": "up"}}}).encode(), "view", "n"), Report)
+
+
+@pytest.mark.parametrize(("changed", "wrong"), [
+    ({"schema": 2}, "schema"), ({"kind": "region"}, "name"), ({"node": "other"}, "name"), ({"sequence": -1}, "number"),
+    ({"incarnation": "1"}, "number"), ({"payload": []}, "shape"), ({"payload": {"regions": "x" * REPORT_MAX_BYTES}}, "size"),
+])  # fmt: skip
+def test_what_is_wrong_is_said(changed, wrong):
+    whole = {"schema": 1, "kind": "view", "node": "n", "incarnation": 1, "sequence": 1, "payload": {"regions": {}}}
+    assert decode(json.dumps({**whole, **changed}).encode(), "view", "n") == wrong
