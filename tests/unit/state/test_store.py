@@ -54,7 +54,8 @@ def test_a_view_maps_names_to_words(payload):
 
 @pytest.mark.parametrize(("changed", "wrong"), [
     ({"schema": 2}, "schema"), ({"kind": "region"}, "name"), ({"node": "other"}, "name"), ({"sequence": -1}, "number"),
-    ({"incarnation": "1"}, "number"), ({"payload": []}, "shape"), ({"payload": {"regions": "x" * REPORT_MAX_BYTES}}, "size"),
+    ({"incarnation": "1"}, "number"), ({"payload": []}, "shape"),
+    ({"payload": {"regions": "x" * REPORT_MAX_BYTES}}, "size"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said(changed, wrong):
     whole = {"schema": 1, "kind": "view", "node": "n", "incarnation": 1, "sequence": 1, "payload": {"regions": {}}}
