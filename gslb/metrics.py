@@ -262,6 +262,8 @@ _ALL = (
     _control("gslb_geo_database_ok", "gauge", "1 if the configured GeoIP file could be read when it last changed."),
     _control("gslb_tls_certificate_expiry_seconds", "gauge", "When the certificate in use ends, in Unix time.",
              ("listener", "certificate")),
+    _control("gslb_checked_certificate_expiry_seconds", "gauge",
+             "How long the certificate is still valid that a checked server, or a region, showed last.", ("target",)),
     _control("gslb_tls_certificates_ok", "gauge", "1 if the certificates, keys and authorities could all be used when "
              "they last changed; else the ones before serve on."),
     _control("gslb_worker_up", "gauge", "1 if the process serves.", ("role", "index")),

@@ -66,6 +66,7 @@ async def exchange(target: Target, asked: Exchange) -> Reply:
     reader, writer = await _open(target)
     whole = target.check.whole  # type: ignore[attr-defined]  # a check with an Exchange has it
     try:
+        left_s = expires_in_s(writer.transport) if target.url.startswith("https:") else None
         writer.write(asked.send)
         data = b""
         while not whole(data) and len(data) < BODY_MAX_BYTES:
@@ -73,7 +74,7 @@ async def exchange(target: Target, asked: Exchange) -> Reply:
             if not more:
                 break
             data += more
-        return Reply(body=data[:BODY_MAX_BYTES])
+        return Reply(body=data[:BODY_MAX_BYTES], expires_in_s=left_s)
     finally:
         writer.transport.abort()
 

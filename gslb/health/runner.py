@@ -13,7 +13,7 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -57,6 +57,7 @@ class _Shared:
     target: Target
     members: dict[Hashable, Target] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
+    certificate_ends: float | None = None  # by the clock, of the one shown last
 
 
 _Alike = tuple[Check, str, float, ssl.SSLContext | None, str, str]
@@ -135,6 +136,14 @@ class Runner:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._shared = {}
 
+    def certificates(self) -> Iterator[tuple[Hashable, float]]:
+        """By key, the seconds for which the certificate that was shown last is still valid."""
+        now = self._clock()
+        for shared in self._shared.values():
+            if shared.certificate_ends is not None:
+                for key in shared.members:
+                    yield key, shared.certificate_ends - now
+
     # ------------------------------------------------------------ probing
     async def _keep_probing(self, shared: _Shared, delay_s: float) -> None:
         """Probes one address for ever, start to start at the interval that its members ask for."""
@@ -142,8 +151,10 @@ class Runner:
         while True:
             async with self._slots:
                 started = self._clock()
-                result, body = await self._probe(shared.target)
-            now = self._clock()
+                result, reply = await self._probe(shared.target)
+            now, body = self._clock(), reply.body if reply is not None else None
+            if reply is not None:
+                shared.certificate_ends = None if reply.expires_in_s is None else now + reply.expires_in_s
             for key in tuple(shared.members):
                 if key in shared.members:  # a callback may have changed the targets
                     self._on_result(key, result.ok, result.why, now - started, body, now)
@@ -160,8 +171,8 @@ class Runner:
             default=shared.target.interval_s,
         )
 
-    async def _probe(self, target: Target) -> tuple[Result, bytes | None]:
-        """One probe: the verdict, and the body if a reply came. Raises nothing but cancellation."""
+    async def _probe(self, target: Target) -> tuple[Result, Reply | None]:
+        """One probe: the verdict, and the reply if one came. Raises nothing but cancellation."""
         request = target.check.request()
         try:
             async with asyncio.timeout(target.timeout_s):
@@ -179,7 +190,7 @@ class Runner:
             return Result(False, f"{what}: {_reason(error)}"), None
         except ValueError as error:  # a URL that can't be used: configuration refuses most, not all
             return Result(False, f"the probe can't be sent: {type(error).__name__}"), None
-        return target.check.judge(reply), reply.body
+        return target.check.judge(reply), reply
 
     async def _reply(self, target: Target, asked: Asked) -> Reply:
         if isinstance(asked, Request):
@@ -199,6 +210,11 @@ class Runner:
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, parts.hostname or "", port)
         transport.abort()
         return Reply()
+
+
+def name_of(key: Hashable) -> str:
+    """A target's key as metrics and alerts say it."""
+    return "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def _ended(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gslb.config.schema_alerts import RulesSection
 from gslb.health.alerts import Fact
+from gslb.health.runner import name_of
 from gslb.http.replies import healthy_capacity
 from gslb.model import State
 from gslb.node.board import EXITED, HUNG
@@ -95,6 +96,11 @@ class AlertFacts:
             if days < rules.certificate_expiry.days:
                 text = f"the certificate {name} of {user} at {node} ends in {days:.1f} days"
                 yield Fact("certificate_expiry", f"{node} {user} {name}", text)
+        for key, left_s in control.runner.certificates():
+            if left_s < rules.certificate_expiry.days * _DAY_S:
+                name = name_of(key)
+                text = f"the certificate that {name} shows to {node} ends in {left_s / _DAY_S:.1f} days"
+                yield Fact("certificate_expiry", f"{node} {name}", text)
         if self._was_refused():
             yield Fact("config_refused", node, f"{node} refused its last reload, and goes on as it was")
         count, at = self._replaced

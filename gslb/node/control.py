@@ -21,7 +21,7 @@ from aiohttp import web
 from gslb.config.compile import safety_rules
 from gslb.errors import ConfigError, StateError
 from gslb.geo.locate import Locator
-from gslb.health.runner import Runner
+from gslb.health.runner import Runner, name_of
 from gslb.model import State, Status
 from gslb.node.alert_facts import AlertFacts
 from gslb.node.alerting import Alerting
@@ -183,7 +183,7 @@ class Control:
     # ------------------------------------------------------------ evidence
     def _probed(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
         self.side.result(key, ok, why, rtt_s, body, now)
-        self.view.count_probe(str(key), ok=ok)
+        self.view.count_probe(name_of(key), ok=ok)
 
     def _heard(self, kind: str, reports: tuple[Report, ...], now: float) -> None:
         self.side.heard(kind, reports, now)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gslb import __version__
 from gslb.errors import ChangeRefused, NodeError
 from gslb.health.overrides import STATES, WEIGHT
+from gslb.health.runner import name_of
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
@@ -174,6 +175,8 @@ class View:
         self._gauge_regions(control.side.describe(time.monotonic()))
         for user, name, expires in control.certificates.expiries():
             gauges.set("gslb_tls_certificate_expiry_seconds", expires, listener=user, certificate=name)
+        for key, left_s in control.runner.certificates():
+            gauges.set("gslb_checked_certificate_expiry_seconds", left_s, target=name_of(key))
         gauges.set("gslb_tls_certificates_ok", not control.certificates.problems)
         if control.registering is not None:
             self._gauge_registry(control.registering)

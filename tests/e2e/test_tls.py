@@ -86,8 +86,22 @@ def secure(tmp_path_factory):
       {{address: "127.0.0.1:{ports['front']}", tls: {{certificates: [{default.listen}]}}}},
       {{address: "127.0.0.1:{ports['frontredirect']}", redirect_to_https: true}}]""",
     )
+    box.edit(
+        "eu-west.yaml",
+        "\n  pools:\n",
+        f"""
+  pools:
+    checked:
+      servers: [{{id: door, host: 127.0.0.1, port: {ports['front']}}}]
+      tls: {{ca: "{authority.file}"}}
+      health: {{type: tls, interval: 1s}}
+""",
+    )
+    box.edit("gslb.yaml", "\nservices:", "\nalerts: {rules: {certificate_expiry: {days: 100}}}\nservices:")
     one = Secure(box, authority, default, ports)
-    with running(box.cluster(), "edge-1", "eu-west", "eu-west-backends"):
+    cluster = box.cluster()
+    cluster.members["eu-west-backends"].command.remove(f"127.0.0.1:{ports['front']}")
+    with running(cluster, "edge-1", "eu-west", "eu-west-backends"):
         plain = f"http://127.0.0.1:{ports['plain']}/"
         until(lambda: get(plain, host="www.example.com").status == 200, 30, "the region")
         until(lambda: len(one.workers()) == 2, 20, "two workers")
@@ -283,3 +297,16 @@ def test_the_front_door_redirects_http_to_https(secure):
     done = secure.curl("www.example.com", port="frontredirect", path="/x", scheme="http")
     assert done.stdout.startswith("HTTP/1.1 301 ") and "Location: https://www.example.com/x" in done.stdout
     assert secure.curl("x.example.org", port="frontredirect", scheme="http").stdout.startswith("HTTP/1.1 421 ")
+
+
+def test_a_certificate_that_ends_soon_is_told_of_ours_and_a_checked_servers(secure):
+    def told():
+        return {one["subject"] for one in secure.status()["alerts"] if one["rule"] == "certificate_expiry"}
+
+    until(lambda: "eu-west/demo checked/door" in told(), 15, "the one that a check was shown")
+    assert any(str(secure.ports["tls"]) in subject for subject in told()), "the one that is shown here"
+    port = secure.box.ports["9471"]
+    text = str(get(f"http://127.0.0.1:{port}/metrics").body, "utf-8")
+    series = 'gslb_checked_certificate_expiry_seconds{target="checked/door"} '
+    shown = next(one for one in text.splitlines() if one.startswith(series))
+    assert 80 * 86_400 < float(shown.split()[1]) < 90 * 86_400

@@ -7,9 +7,11 @@ import ssl
 
 import pytest
 
+from gslb.health.check import DAY_S
 from gslb.health.checks.http import HttpCheck
 from gslb.health.checks.tcp import TcpCheck
-from gslb.health.runner import Target
+from gslb.health.checks.tls import TlsCheck
+from gslb.health.runner import Target, name_of
 from gslb.http.accepting import Acceptor
 from gslb.model import ServerTls
 from gslb.tls.contexts import client_context
@@ -124,3 +126,17 @@ async def test_head_has_no_body(serve):
 async def test_a_bare_connection_is_enough_for_tcp(serve, authority):
     port = await serve(issued=authority.issue("127.0.0.1"))
     assert (await verdict(port, TcpCheck(), tls=context_of(authority)))[0]
+
+
+@pytest.mark.parametrize("check", [HttpCheck(), TlsCheck()], ids=["http", "tls"])
+async def test_what_a_certificate_has_left_is_known_for_each_target(serve, authority, check):
+    ports = await serve(issued=authority.issue("127.0.0.1", days=5)), await serve()
+    context = context_of(authority)
+    soon = Target(check, f"https://127.0.0.1:{ports[0]}", 5.0, 5.0, 2.0, tls=context)
+    plain = Target(HttpCheck(), f"http://127.0.0.1:{ports[1]}", 5.0, 5.0, 2.0)
+    async with running({"soon": soon, ("agent", "alike"): soon, "plain": plain}) as (runner, results):
+        await until(lambda: len(results) == 3)
+        left = dict(runner.certificates())
+    assert left.keys() == {"soon", ("agent", "alike")}
+    assert all(4.9 * DAY_S < left_s < 5 * DAY_S for left_s in left.values())
+    assert [name_of(key) for key in left] == ["soon", "agent/alike"]
