@@ -1,26 +1,23 @@
 """What operators have said instead of health: drain, force up or down; and weights, beside that. Core.
 
 An override names a target (`region`, `region/pool`, `region/pool/server` or `service@region`, each part with `*` and
-`?`), who said it, why, and until when. Nodes tell each other all of them and keep the newest word on each target, by a
-hybrid logical clock (Kulkarni et al., OPODIS 2014): its time goes on with this host's, never behind what was heard, so
-that a word said after another was heard is the newer one whatever the clocks say. One that was taken back stays as a
-tombstone until everybody has heard it. Words from far in the future are refused: their clock is wrong, and would win
-for ever.
+`?`), who said it, why, and until when. Nodes tell each other all of them and keep the newest word on each target
+(newest.py). One that was taken back stays as a tombstone until everybody has heard it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from gslb.health.newest import Newest, Stamp, read_stamp
 from gslb.model import State
 
 OVERRIDES_MAX = 100  # of a cluster, tombstones among them
 TEXT_MAX = 300
-AHEAD_MAX_MS = 300_000
 TOMBSTONE_MS = 7 * 86_400_000
 STATES = {"drain": State.DRAINING, "up": State.UP, "down": State.DOWN}
 WEIGHT = "weight:"  # and a percentage, or "auto"
@@ -28,8 +25,6 @@ PERCENT_MAX = 1000
 _WEIGHT = re.compile(r"weight:(\d{1,4}(?:\.\d{1,2})?)").fullmatch
 _PART = r"[A-Za-z0-9_.*?:\[\]-]{1,253}"
 _TARGET = re.compile(rf"{_PART}(?:/{_PART}){{0,2}}|{_PART}@{_PART}").fullmatch
-
-Stamp = tuple[int, int, str]  # milliseconds of Unix time, a count within them, the node
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +75,12 @@ class Overrides:
     """Everything said, by target. `now_ms` is Unix time in milliseconds: expiry must mean the same on every node."""
 
     def __init__(self, node: str) -> None:
-        self._node = node
-        self._known: dict[tuple[str, bool], Override] = {}
-        self._last: Stamp = (0, 0, node)
-        self.refused = 0  # words of the future, or malformed
+        self._words: Newest[Override] = Newest(node, OVERRIDES_MAX, _read)
+
+    @property
+    def refused(self) -> int:
+        """How many words were of the future, or malformed."""
+        return self._words.refused
 
     # ------------------------------------------------------------ saying
     def say(
@@ -91,56 +88,37 @@ class Overrides:
         broke_glass: bool = False,
     ) -> Override:
         """The newest word on `target` ("auto" and "weight:auto" take back). Raises ValueError if there is no room."""
-        known = self._known.get((parse_target(target), action.startswith(WEIGHT)))
-        if known is None and len(self._known) >= OVERRIDES_MAX:
+        key = parse_target(target), action.startswith(WEIGHT)
+        if not self._words.has_room(key):
             raise ValueError(f"there are {OVERRIDES_MAX} overrides already: take some back")
-        said = Override(
-            target, action, why[:TEXT_MAX], author[:TEXT_MAX], self._tick(now_ms), expires_ms, broke_glass
-        )
-        self._known[said.key] = said
+        stamp = self._words.tick(now_ms)
+        said = Override(target, action, why[:TEXT_MAX], author[:TEXT_MAX], stamp, expires_ms, broke_glass)
+        self._words.known[key] = said
         return said
-
-    def _tick(self, now_ms: int) -> Stamp:
-        last_ms, count, _ = self._last
-        self._last = (now_ms, 0, self._node) if now_ms > last_ms else (last_ms, count + 1, self._node)
-        return self._last
 
     # ------------------------------------------------------------ hearing
     def merge(self, rows: Iterable[Any], now_ms: int) -> bool:
         """Takes what another node (or the disk) says; True if something is news."""
-        news = False
-        for row in list(rows)[: 2 * OVERRIDES_MAX]:
-            said = _read(row)
-            if said is None or said.stamp[0] > now_ms + AHEAD_MAX_MS:
-                self.refused += 1
-                continue
-            known = self._known.get(said.key)
-            full = known is None and len(self._known) >= OVERRIDES_MAX
-            if full or (known is not None and known.stamp >= said.stamp):
-                continue
-            self._known[said.key] = said
-            self._last = max(self._last, (*said.stamp[:2], self._node))
-            news = True
-        return news
+        return self._words.merge(rows, now_ms)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """All of it, for other nodes and the disk."""
-        return [asdict(one) for one in self._known.values()]
+    def rows(self, most_bytes: int | None = None) -> list[dict[str, Any]]:
+        """See Newest.rows."""
+        return self._words.rows(most_bytes)
 
     def forget(self, now_ms: int) -> bool:
         """Drops what nobody needs any more: old tombstones, and words that expired as long ago."""
         old = [
-            key for key, one in self._known.items()
+            key for key, one in self._words.known.items()
             if not one.holds(now_ms) and max(one.stamp[0], one.expires_ms) + TOMBSTONE_MS < now_ms
         ]  # fmt: skip
         for key in old:
-            del self._known[key]
+            del self._words.known[key]
         return bool(old)
 
     # ------------------------------------------------------------ what follows
     def holding(self, now_ms: int) -> list[Override]:
         """Those to be obeyed, the newest last."""
-        return sorted((one for one in self._known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
+        return sorted((one for one in self._words.known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
 
     def states(self, now_ms: int) -> list[Override]:
         """Those of them that are about a state."""
@@ -188,20 +166,19 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(re.escape(text).replace(r"\*", ".*").replace(r"\?", "."))
 
 
-def _read(row: Any) -> Override | None:
+def _read(row: Mapping[str, Any]) -> Override | None:
     """A row of another node's; None if it is none."""
+    stamp = read_stamp(row)
     try:
-        ms, count, node = row["stamp"]
         said = Override(
             target=parse_target(row["target"]), action=row["action"], why=row["why"], author=row["author"],
-            stamp=(ms, count, node), expires_ms=row["expires_ms"], broke_glass=row["broke_glass"],
+            stamp=stamp or (0, 0, ""), expires_ms=row["expires_ms"], broke_glass=row["broke_glass"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError):
         return None
-    numbers = (ms, count, said.expires_ms)
-    fine = all(type(one) is int and 0 <= one < 2**53 for one in numbers) and type(said.broke_glass) is bool
-    texts = (said.why, said.author, node)
-    fine = fine and all(isinstance(one, str) and len(one) <= TEXT_MAX for one in texts)
+    fine = stamp is not None and type(said.expires_ms) is int and 0 <= said.expires_ms < 2**53
+    fine = fine and type(said.broke_glass) is bool
+    fine = fine and all(isinstance(one, str) and len(one) <= TEXT_MAX for one in (said.why, said.author))
     known = isinstance(said.action, str) and (
         said.action in {*STATES, "auto", f"{WEIGHT}auto"} or said.weight is not None
     )

@@ -17,6 +17,8 @@ from gslb.node.board import EXITED, HUNG
 if TYPE_CHECKING:
     from gslb.node.control import Control
 
+# What every edge sees: one of them tells. All else is said by the node that it is about.
+SEEN_BY_ALL_EDGES = frozenset({"region_lost", "region_held", "quorum_split", "capacity_short"})
 WINDOW_S = 600.0  # in which changes and replaced processes count
 TRACKED_MAX = 10_000
 _DAY_S = 86_400

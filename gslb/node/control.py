@@ -137,7 +137,9 @@ class Control:
             kind=self.side.kind,
             node=self.context.node,
             incarnation=self.incarnation,
-            payload=lambda: {**self.side.payload(self.status), "overrides": self.overriding.told()},
+            payload=lambda: {
+                **self.side.payload(self.status), "overrides": self.overriding.told(), **self.alerting.said(),
+            },
             on_reports=self._heard,
             clock=time.monotonic,
             raise_incarnation=self.context.directory.raise_incarnation,
@@ -188,6 +190,7 @@ class Control:
     def _heard(self, kind: str, reports: tuple[Report, ...], now: float) -> None:
         self.side.heard(kind, reports, now)
         self.overriding.heard(reports)
+        self.alerting.heard(kind, reports, now)
 
     def _reported(self, message: Outcomes) -> None:
         """A worker's outcomes: if a breaker moves, every worker hears it now and not with the next tick."""

@@ -7,7 +7,7 @@ import json
 import logging
 import smtplib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,11 @@ log = logging.getLogger("gslb.alerts")
 class Receiver:
     """One receiver: its queue, and how it went."""
 
-    def __init__(self, name: str, said: ReceiverSection, folder: Path) -> None:
-        self.name, self.said = name, said
+    def __init__(
+        self, name: str, said: ReceiverSection, folder: Path, arrived: Callable[[Mapping[str, Any]], None]
+    ) -> None:
+        """`arrived` hears of every message that the receiver took."""
+        self.name, self.said, self._arrived = name, said, arrived
         self.told = self.failed = self.dropped = 0
         self.problem = ""
         self._folder = folder
@@ -56,6 +59,7 @@ class Receiver:
                               extra={"why": self.problem})  # fmt: skip
                 else:
                     self.told, self.problem = self.told + 1, ""
+                    self._arrived(message)
                 break
 
     async def _tell(self, message: Mapping[str, Any]) -> None:

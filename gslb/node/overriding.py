@@ -6,7 +6,6 @@ this node knows of the regions.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -71,6 +70,8 @@ class Overriding:
             raise ChangeRefused(str(error), 409, "target") from None
         log.warning("override: %s %s by %s", action, target, said.author,
                     extra={"why": said.why, "until": until or "taken back", "past_the_rule": rule})  # fmt: skip
+        if len(self.told()) < len(self.overrides.rows()):
+            log.warning("too many overrides to tell other nodes of all: take some back")
         self._keep()
         self._applied()
         return self.describe()
@@ -150,14 +151,7 @@ class Overriding:
 
     def told(self) -> list[dict[str, Any]]:
         """What others are told, within TOLD_MAX_BYTES."""
-        rows, size = [], 0
-        for row in sorted(self.overrides.rows(), key=lambda row: row["stamp"], reverse=True):
-            size += len(json.dumps(row))
-            if size > TOLD_MAX_BYTES:
-                log.warning("too many overrides to tell other nodes of all: take some back")
-                break
-            rows.append(row)
-        return rows
+        return self.overrides.rows(TOLD_MAX_BYTES)
 
     def _keep(self) -> None:
         self.overrides.forget(now_ms())

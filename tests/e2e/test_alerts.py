@@ -8,8 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from gslb.demo.clients import get
 from gslb.ops import client
-from tests.support.sandbox import Sandbox, running, until
+from tests.support.redis_server import RedisServer
+from tests.support.sandbox import Sandbox, free_port, running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -110,3 +112,44 @@ def test_a_silence_of_a_rule_that_is_none_is_refused(cluster):
     done = box.gslb("alerts", "silence", "regoin_lost", "--node", box.admin)
     assert done.returncode == 2
     assert "known: region_lost" in done.stdout
+
+
+def test_of_two_edges_one_tells_and_the_other_if_that_one_is_gone_and_a_silence_holds_on_both(tmp_path):
+    hook, box = Hook(), Sandbox(tmp_path)
+    dns, front, admin = free_port(), free_port(), free_port()
+    box.edit(
+        "gslb.yaml", "edge-1: {}",
+        f'edge-1: {{}}\n  edge-2: {{dns: {{listen: ["127.0.0.1:{dns}"]}}, '
+        f'frontdoor: {{listen: ["127.0.0.1:{front}"]}}, admin: {{listen: "127.0.0.1:{admin}"}}}}',
+    )  # fmt: skip
+    box.edit(
+        "gslb.yaml", "\nservices:",
+        f"\nalerts:\n  receivers:\n    ops: {{webhook: 'http://127.0.0.1:{hook.server_port}/'}}\n"
+        "  rules:\n    region_lost: {keep: 1s}\nservices:",
+    )  # fmt: skip
+    second = f"http://127.0.0.1:{admin}"
+
+    def alerts(node):
+        return get(f"{node}/alerts").json()
+
+    with RedisServer() as redis, running(box.cluster(redis.url, edges=("edge-1", "edge-2"))) as members:
+        box.wait_ready()
+        until(lambda: all(one["state"] == "up" for one in client.ask(second, "/status")["regions"].values()), 15, "up")
+        until(lambda: "view of edge-2" in box.status()["regions"]["eu-west"]["evidence"], 15, "they hear each other")
+        before = len(hook.of("region_lost"))
+        members.kill("eu-west-backends")
+        until(lambda: all("region_lost" in str(alerts(node)) for node in (box.admin, second)), 15, "both see it")
+        until(lambda: hook.of("region_lost")[before:] == [("firing", "eu-west")], 10, "it is told")
+        teller = next(said["node"] for said in hook.told if "region_lost" in str(said["alerts"]))
+        members.kill("edge-1")
+        members.start("eu-west-backends")
+        until(lambda: hook.of("region_lost")[-1] == ("resolved", "eu-west"), 30, "the edge that is left tells the end")
+        assert hook.of("region_lost")[before:] == [("firing", "eu-west"), ("resolved", "eu-west")]
+        assert (teller, hook.told[-1]["node"]) == ("edge-1", "edge-2")
+        client.ask(second, "/silence", method="POST", body={"rule": "latency", "for_s": 60, "why": "x", "author": "y"})
+        members.start("edge-1")
+        until(lambda: [one["rule"] for one in alerts(box.admin)["silences"]] == ["latency"], 15, "it spreads")
+        assert box.gslb("alerts", "unsilence", "latency", "--node", box.admin).returncode == 0
+        until(lambda: alerts(second)["silences"] == [], 5, "its end, too")
+    hook.shutdown()
+    hook.server_close()

@@ -29,7 +29,7 @@ def told(tmp_path, monkeypatch):
     monkeypatch.setattr(notifying, "PAUSES_S", (0.05, 0.05))
 
     async def run(said, *messages):
-        receiver = Receiver("ops", said, tmp_path)
+        receiver = Receiver("ops", said, tmp_path, lambda _: None)
         task = asyncio.create_task(receiver.run())
         for message in messages or (MESSAGE,):
             receiver.take(message)
@@ -89,7 +89,7 @@ async def test_nobody_there_is_told(told):
 
 
 def test_of_too_many_the_oldest_are_dropped(tmp_path):
-    receiver = Receiver("ops", ReceiverSection(webhook="http://127.0.0.1:1/"), tmp_path)
+    receiver = Receiver("ops", ReceiverSection(webhook="http://127.0.0.1:1/"), tmp_path, lambda _: None)
     for _ in range(QUEUE_MAX + 7):
         receiver.take(MESSAGE)
     assert (receiver.describe()["waiting"], receiver.dropped) == (QUEUE_MAX, 7)

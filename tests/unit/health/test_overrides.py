@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gslb.health.newest import AHEAD_MAX_MS
 from gslb.health.overrides import (
-    AHEAD_MAX_MS,
     OVERRIDES_MAX,
     STATES,
     TOMBSTONE_MS,
