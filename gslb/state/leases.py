@@ -7,18 +7,15 @@ compares them. Only control uses this (node/leasing.py).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from gslb.balancing.leases import Ask
-from gslb.errors import StoreUnavailable
 from gslb.model import RateLimit
-from gslb.state.redis_client import close, connect, prefix_of, public
+from gslb.state.redis_client import bounded, close, connect, prefix_of, public
 
 TIMEOUT_S = 0.5  # of one batch; then the node counts for itself
 
@@ -90,14 +87,7 @@ class RedisLeases:
         arguments: list[bytes | str | float] = []
         for limit, ask in asks:
             arguments += [limit.algorithm, *_numbers(limit), ask.want, ask.lump, ask.charge]
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                found: list[Any] = await self._script(keys, arguments)
-        except TimeoutError:
-            raise StoreUnavailable(f"{self.endpoint} does not answer within {TIMEOUT_S:g} s") from None
-        except (RedisError, OSError, UnicodeError) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise StoreUnavailable(f"{self.endpoint}: {text[:200]}") from error
+        found: list[Any] = await bounded(self._script(keys, arguments), TIMEOUT_S, self.endpoint)
         return [(int(given), float(wait)) for given, wait in (one.split() for one in found)]
 
     def _key(self, limit: RateLimit, key: bytes) -> bytes:

@@ -6,7 +6,6 @@ published, by the end of their report's life, so that reading needs no SCAN. Onl
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gslb.errors import StoreUnavailable
-from gslb.state.redis_client import close, connect, kind_of, prefix_of, public
+from gslb.state.redis_client import FAILURES, bounded, close, connect, kind_of, prefix_of, public
 from gslb.state.store import NODES_MAX, NUMBER_MAX, REPORT_MAX_BYTES, SCHEMA, Order, Report, decode, encode
 
 LISTEN_S = 5.0
@@ -73,14 +72,7 @@ class RedisStore:
 
     async def _ask(self, question: Awaitable[T]) -> T:
         """Awaits an exchange for a bounded time. Raises StoreUnavailable."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await question
-        except TimeoutError:
-            raise StoreUnavailable(f"{self.endpoint} does not answer within {self._timeout_s:g} s") from None
-        except (RedisError, OSError, UnicodeError) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise StoreUnavailable(f"{self.endpoint}: {text[:200]}") from error
+        return await bounded(question, self._timeout_s, self.endpoint)
 
     async def publish(self, report: Report, ttl_s: float) -> Order:
         """See Store."""
@@ -152,12 +144,12 @@ class RedisStore:
             while True:
                 try:
                     heard = await listening.get_message(timeout=LISTEN_S)
-                except (RedisError, OSError, UnicodeError) as error:
+                except FAILURES as error:
                     raise StoreUnavailable(f"{self.endpoint}: {error}") from error
                 if heard is not None:
                     yield
         finally:
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*FAILURES):
                 await listening.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it so
 
     async def close(self) -> None:

@@ -12,8 +12,10 @@ Sentinel and Cluster `?ssl=true` turns it on.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import Any, cast
+from collections.abc import Awaitable
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import Redis
@@ -21,15 +23,19 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
-from gslb.errors import StateError
+from gslb.errors import StateError, StoreUnavailable
 
 CONNECTIONS_MAX = 4
+FAILURES = (RedisError, RedisClusterException, OSError, UnicodeError)  # redis-py's of a Cluster is no RedisError
 _SENTINEL, _CLUSTER = "redis+sentinel://", "redis+cluster://"
 _PORTS = {_SENTINEL: 26_379, _CLUSTER: 6_379}
 _URL = re.compile(r"([\w+]+://)(?:[^@/?#]*@)?([^@?#]*)(?:\?.*)?", re.DOTALL)
 _TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _REMEDY = "write redis://127.0.0.1:6379/0, rediss://…, unix:///path, redis+sentinel://…/NAME or redis+cluster://…"
+
+T = TypeVar("T")
 
 
 def kind_of(url: str) -> str:
@@ -116,6 +122,18 @@ def _cluster(url: str, timeout_s: float) -> Redis:
     bounds = {key: value for key, value in _bounded(timeout_s).items() if key != "retry"}
     # It has what is used here of a Redis.
     return cast("Redis", RedisCluster(startup_nodes=nodes, max_connections=CONNECTIONS_MAX, **bounds, **options))
+
+
+async def bounded(question: Awaitable[T], timeout_s: float, endpoint: str) -> T:
+    """Awaits an exchange with a Redis for a bounded time. Raises StoreUnavailable, whatever went wrong."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await question
+    except TimeoutError:
+        raise StoreUnavailable(f"{endpoint} does not answer within {timeout_s:g} s") from None
+    except FAILURES as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise StoreUnavailable(f"{endpoint}: {text[:200]}") from error
 
 
 async def close(client: Redis) -> None:

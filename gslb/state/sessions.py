@@ -6,16 +6,13 @@ elsewhere: a cookie's, or a worker's table's. Only control writes (node/sessions
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from gslb.errors import StoreUnavailable
-from gslb.state.redis_client import close, connect, prefix_of, public
+from gslb.state.redis_client import bounded, close, connect, prefix_of, public
 
 TIMEOUT_S = 0.5  # of one batch
 
@@ -41,17 +38,14 @@ class RedisSessions:
 
     async def write(self, records: Sequence[Record]) -> None:
         """Writes a batch in one round trip. Raises StoreUnavailable."""
-        try:
-            async with asyncio.timeout(TIMEOUT_S), self._client.pipeline(transaction=False) as pipeline:
-                for one in records:
-                    value = json.dumps({"region": self._region, "server": one.server, "at": one.at})
-                    pipeline.set(f"{self._prefix}{one.pool}:{one.key}", value, ex=max(1, one.ttl_s))
-                await pipeline.execute()
-        except TimeoutError:
-            raise StoreUnavailable(f"{self.endpoint} does not answer within {TIMEOUT_S:g} s") from None
-        except (RedisError, OSError) as error:
-            text = " ".join(str(error).split()) or type(error).__name__
-            raise StoreUnavailable(f"{self.endpoint}: {text[:200]}") from error
+        await bounded(self._write(records), TIMEOUT_S, self.endpoint)
+
+    async def _write(self, records: Sequence[Record]) -> None:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for one in records:
+                value = json.dumps({"region": self._region, "server": one.server, "at": one.at})
+                pipeline.set(f"{self._prefix}{one.pool}:{one.key}", value, ex=max(1, one.ttl_s))
+            await pipeline.execute()
 
     async def close(self) -> None:
         """Gives back its connections."""

@@ -1,6 +1,8 @@
 """Sentinel, Cluster, TLS with an ACL user, and hints: over real servers, which are killed while it runs."""
 
 import asyncio
+import contextlib
+import signal
 import time
 from pathlib import Path
 
@@ -81,6 +83,69 @@ async def test_a_cluster_keeps_our_keys_together(tmp_path):
         await store.hint()
         assert [one async for one in store.hints()] == []
         await store.close()
+
+
+@pytest.mark.parametrize("kind", [cluster, sentinels])
+async def test_servers_that_freeze_are_told_of_in_one_way_and_used_again(tmp_path, kind):
+    """All of them stop, again and again, wherever an exchange is just then; nothing but StoreUnavailable comes out."""
+    with kind(tmp_path) as (servers, url):
+        store, failed, sequence = RedisStore(url, "example"), 0, 0
+
+        async def exchange():
+            nonlocal sequence
+            sequence += 1
+            await store.publish(report(sequence=sequence), 60.0)
+            return [one.sequence for one in await store.read("view")]
+
+        for turn in range(4):
+            freeze = asyncio.get_running_loop().call_later(0.01 * turn, servers.signal, signal.SIGSTOP)
+            for _ in range(40):
+                try:
+                    await exchange()
+                except StoreUnavailable:
+                    failed += 1
+                    break
+            freeze.cancel()
+            servers.signal(signal.SIGSTOP)
+            with pytest.raises(StoreUnavailable):
+                await exchange()
+            servers.signal(signal.SIGCONT)
+            deadline = time.monotonic() + 15
+            while time.monotonic() < deadline:
+                with contextlib.suppress(StoreUnavailable):
+                    assert await exchange() == [sequence]
+                    break
+            else:
+                pytest.fail("it is not used again")
+        assert failed
+        await store.close()
+
+
+@pytest.mark.parametrize("kind", [cluster, sentinels])
+async def test_servers_that_are_gone_are_told_of_in_one_way(tmp_path, kind):
+    with kind(tmp_path) as (servers, url):
+        used = RedisStore(url, "example"), RedisLeases(url, "example", "eu"), RedisSessions(url, "example", "eu")
+        fresh = RedisStore(url, "example"), RedisLeases(url, "example", "eu"), RedisSessions(url, "example", "eu")
+        asks = [(RateLimit("api", "client_ip", 10, 1.0, 10), Ask("api", b"one", 3, 1, 0))]
+        await used[0].publish(report(), 60.0)
+        await used[1].lease(asks)
+        await used[2].write([Record("web", "a", "web-1", 1, 60)])
+        servers.stop()
+        for store, leases, sessions in (used, fresh):
+            for _ in range(3):
+                with pytest.raises(StoreUnavailable):
+                    await store.publish(report(), 60.0)
+                with pytest.raises(StoreUnavailable):
+                    await store.read("view")
+                with pytest.raises(StoreUnavailable):
+                    await leases.lease(asks)
+                with pytest.raises(StoreUnavailable):
+                    await sessions.write([Record("web", "a", "web-1", 1, 60)])
+                with contextlib.suppress(StoreUnavailable):  # a Cluster's client has nothing to listen to
+                    assert [one async for one in store.hints()] == []
+            await store.close()
+            await leases.close()
+            await sessions.close()
 
 
 # ---------------------------------------------------------------- TLS and ACL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import subprocess
 import time
@@ -38,6 +39,11 @@ class Servers:
             assert self._running[name].poll() is None, (folder / "log").read_text()[-500:]
             time.sleep(0.02)
         raise AssertionError(f"redis-server {name} does not listen")
+
+    def signal(self, number: signal.Signals) -> None:
+        """To all of them."""
+        for process in self._running.values():
+            process.send_signal(number)
 
     def kill(self, name: str) -> None:
         process = self._running.pop(name)
