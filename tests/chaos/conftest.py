@@ -22,6 +22,7 @@ from tests.support.sandbox import ROOT
 
 HOSTS = {"edge-1": "10.99.7.1", "edge-2": "10.99.7.2", "eu-west": "10.99.7.3", "us-east": "10.99.7.4"}
 FAKETIME = "/usr/$LIB/faketime/libfaketimeMT.so.1"  # the loader's own word for the machine's folder
+SEEN_MAX_S = 30.0
 BERLIN, NEW_YORK = "141.20.0.0/24", "128.112.0.0/24"
 
 CLUSTER = """
@@ -197,11 +198,14 @@ def until(seen: Callable[[], bool], deadline_s: float, what: str) -> float:
     raise AssertionError(f"{what}: not within {deadline_s} s")
 
 
-def stays(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """It holds at every look, for so long."""
-    started = time.monotonic()
-    while time.monotonic() - started < seconds:
+def stays(holds: Callable[[], bool], seconds: float, what: str, *, after: Callable[[], bool] = lambda: True) -> None:
+    """It holds at every look: until `after` is seen, and for so long from then on."""
+    started, seen = time.monotonic(), False
+    while not seen or time.monotonic() - started < seconds:
         assert holds(), what
+        if not seen and (seen := after()):
+            started = time.monotonic()
+        assert seen or time.monotonic() - started < SEEN_MAX_S, f"{what}: what should be seen meanwhile is not"
         time.sleep(0.2)
 
 
