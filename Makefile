@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 # Both environment targets write to .venv.
 .NOTPARALLEL:
-.PHONY: help .venv demo check test lint bench drill-report clean
+.PHONY: help .venv demo check test lint guards bench drill-report clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -39,6 +39,10 @@ test: .venv/.tools  ## every test; PYTEST="-k dns" narrows it
 	.ci/apt redis-server:redis-server dig:bind9-dnsutils curl:curl ip:iproute2 ps:procps \
 		nginx:nginx haproxy:haproxy wrk:wrk promtool:prometheus faketime:faketime
 	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
+
+guards: .venv/.tools  ## take out each guard of what must never happen, in a copy: a test must fail
+	.ci/apt redis-server:redis-server
+	$(BIN)/pytest -n 3 -m guards tests/repo/test_guards.py
 
 bench: .venv/.tools  ## CPU time beside gdnsd, nginx and HAProxy; BENCH="--only dns" narrows it
 	.ci/apt gdnsd:gdnsd nginx:nginx haproxy:haproxy dnsperf:dnsperf wrk:wrk taskset:util-linux

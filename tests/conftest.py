@@ -8,13 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).parent
 
 gc.disable()  # while tests are collected: all of it stays
 
 settings.register_profile("gslb", deadline=None, max_examples=80)
+settings.register_profile("guards", deadline=None, max_examples=80, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("gslb")
 
 

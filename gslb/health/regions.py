@@ -224,8 +224,9 @@ class Regions:
         self.judged = {name: one.state for name, one in found.items()}
         confirmed = {name: self._confirmed(name, now) for name in found}
         found = self.withholding.hold(found, self.capacities, confirmed, now)
-        if not self.isolated:
-            self.good = {name: one.state for name, one in found.items() if one.state is not State.UNKNOWN}
+        for name, one in found.items():
+            if not (one.forced or one.state is State.UNKNOWN):
+                self.good[name] = one.state
         return found
 
     def _blinded(self, isolated: bool, now: float) -> bool:

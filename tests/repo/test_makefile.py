@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = {"help", ".venv", "demo", "check", "test", "lint", "bench", "drill-report", "clean"}
+TARGETS = {"help", ".venv", "demo", "check", "test", "lint", "guards", "bench", "drill-report", "clean"}
 SCRIPTS = [".ci/run", ".ci/apt", ".ci/venv"]
 
 

@@ -65,6 +65,21 @@ def test_a_node_that_sees_nothing_keeps_the_last_good_state_in_whatever_order_pr
             assert set(now_states.values()) == {"up"}
 
 
+@pytest.mark.parametrize("when", ["before", "within"])
+def test_what_an_operator_says_is_not_what_was_known_to_be_good(when):
+    """Forced down and given back while the node is blind: it is as health last knew it, not as it was forced."""
+    regions = healthy()
+    forced = {"eu": (State.DOWN, "new disks")}
+    if when == "before":
+        assert regions.judge(2.5, forced)["eu"].state is State.DOWN
+    for turn in range(3, 12):
+        probe(regions, turn, eu=False, us=False, ap=False)
+    states(regions, 12)
+    assert regions.isolated
+    assert regions.judge(12.5, forced)["eu"].state is State.DOWN
+    assert set(states(regions, 13).values()) == {"up"}
+
+
 def test_last_good_remembers_who_was_down_before_blindness():
     regions = healthy()
     for turn in range(3, 7):
