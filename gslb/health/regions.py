@@ -22,6 +22,7 @@ BODY_MAX_BYTES = 4096
 PEERS_MAX = 256
 FRESH_S = 3.0
 BLINDING_S = 5.0  # within which all regions of a blind node go down
+BLIND_MIN_S = 4.5  # shorter than that it may be luck in a network that loses half of everything
 SILENT_MAX_S = 120.0  # a region that was not heard for longer has not fallen silent now
 _BEST_FIRST = tuple(State).index
 
@@ -237,7 +238,7 @@ class Regions:
         """
         if isolated and not self.isolated:
             self._isolated_at = now
-        elif self.isolated and not isolated and now - self._isolated_at > FRESH_S:  # before that, peers' views count
+        elif self.isolated and not isolated and now - self._isolated_at > BLIND_MIN_S:  # before that, peers' views count
             for seen in self.seen.values():
                 if seen.tracker.state is State.DOWN and seen.tracker.since >= self._isolated_at - BLINDING_S:
                     seen.tracker = _tracker(self.options)
@@ -248,7 +249,8 @@ class Regions:
         """What is seen from each vantage whose word counts: fresh views, this observer's own among them.
 
         Of several observers at one vantage the best view counts: they share what lies between. A vantage that sees two
-        or more regions and none of them up, while another sees one up, is itself the suspect and has no vote.
+        or more regions and none of them up, while another sees half of them up, is itself the suspect and has no vote.
+        Where most are blind, that other one must see all up: else it may be luck in a network that loses much.
         """
         found: dict[str, dict[str, State]] = {}
         mine = View(self.vantage or self.node, self.own_view())
@@ -261,8 +263,9 @@ class Regions:
             vantage for vantage, states in found.items()
             if len(states) > 1 and all(state is State.DOWN for state in states.values())
         }  # fmt: skip
-        clear = any(2 * list(states.values()).count(State.UP) >= len(states) > 0 for states in found.values())
-        self.suspects = tuple(sorted(blind)) if clear else ()
+        least = 1.0 if 2 * len(blind) > len(found) else 0.5
+        seen_up = (list(states.values()).count(State.UP) / len(states) for states in found.values() if states)
+        self.suspects = tuple(sorted(blind)) if max(seen_up, default=0.0) >= least else ()
         return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
 
     def _confirmed(self, name: str, now: float) -> bool:

@@ -43,10 +43,9 @@ def transitions(observers: int, seed: int, loss: float = 0.5) -> list[int]:
 
 
 def test_a_region_hardly_flaps_while_every_observer_loses_half_of_its_probes():
-    """The bar is 2. Over 40 seeds and 1, 2, 3 and 5 observers: 2 or fewer in 98.7 % of 1,320, never more than 3."""
-    counts = [count for observers in (1, 2, 3, 5) for seed in range(2) for count in transitions(observers, seed)]
-    assert max(counts) <= 3
-    assert sum(count <= 2 for count in counts) >= 0.9 * len(counts)
+    """At most twice; docs/health.md says over how many runs. The second pair flapped while most were suspects."""
+    runs = [(observers, seed) for observers in (1, 2, 3, 5) for seed in range(2)] + [(5, 5), (2, 33)]
+    assert max(count for observers, seed in runs for count in transitions(observers, seed)) <= 2
 
 
 def test_without_loss_nothing_changes():
