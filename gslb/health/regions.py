@@ -238,7 +238,7 @@ class Regions:
         """
         if isolated and not self.isolated:
             self._isolated_at = now
-        elif self.isolated and not isolated and now - self._isolated_at > BLIND_MIN_S:  # before that, peers' views count
+        elif self.isolated and not isolated and now - self._isolated_at > BLIND_MIN_S:  # before, peers' views count
             for seen in self.seen.values():
                 if seen.tracker.state is State.DOWN and seen.tracker.since >= self._isolated_at - BLINDING_S:
                     seen.tracker = _tracker(self.options)
