@@ -91,7 +91,34 @@ class Side(Protocol):
         """For people: part of `/status`."""
 
 
-class EdgeSide:
+class _Watcher:
+    """What both sides do alike: they watch regions, an edge all of them, a region's node all but its own."""
+
+    _watching: Watching
+
+    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
+        """See Side."""
+        self._watching.heard(kind, reports, now)
+
+    def remember(self, kept: Mapping[str, Any]) -> None:
+        """See Side."""
+        self._watching.remember(kept)
+
+    def keep(self) -> dict[str, Any]:
+        """See Side."""
+        return self._watching.keep()
+
+    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
+        """See Side."""
+        return self._watching.judge(now, overrides)
+
+    @property
+    def stale(self) -> bool:
+        """See Side."""
+        return self._watching.picture.stale
+
+
+class EdgeSide(_Watcher):
     """Watches regions."""
 
     kind = "view"
@@ -117,27 +144,6 @@ class EdgeSide:
     def result(self, key: Hashable, ok: bool, why: str, rtt_s: float, body: bytes | None, now: float) -> None:
         """See Side."""
         self._watching.picture.probed(str(key), ok, why, body, now)
-
-    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
-        """See Side."""
-        self._watching.heard(kind, reports, now)
-
-    def remember(self, kept: Mapping[str, Any]) -> None:
-        """See Side."""
-        self._watching.remember(kept)
-
-    def keep(self) -> dict[str, Any]:
-        """See Side."""
-        return self._watching.keep()
-
-    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
-        """See Side."""
-        return self._watching.judge(now, overrides)
-
-    @property
-    def stale(self) -> bool:
-        """See Side."""
-        return self._watching.picture.stale
 
     def servers(self, forced: Mapping[str, State]) -> Mapping[str, State]:
         """See Side."""
@@ -192,7 +198,7 @@ def _tracker(health: HealthCheck) -> Tracker:
     return Tracker(health.rise, health.fall, initial=State(health.initial), rise_max=health.rise_max)
 
 
-class RegionSide:
+class RegionSide(_Watcher):
     """Watches the servers of this region's pools, and the other regions, for its stragglers and as a witness."""
 
     kind = "region"
@@ -301,27 +307,6 @@ class RegionSide:
         if watched is not None:
             watched.tracker.observe(ok, now)
             watched.why, watched.at = why, now
-
-    def heard(self, kind: str, reports: Sequence[Report], now: float) -> None:
-        """See Side."""
-        self._watching.heard(kind, reports, now)
-
-    def remember(self, kept: Mapping[str, Any]) -> None:
-        """See Side: of the other regions; a region checks its servers anew."""
-        self._watching.remember(kept)
-
-    def keep(self) -> dict[str, Any]:
-        """See Side."""
-        return self._watching.keep()
-
-    def regions(self, now: float, overrides: Mapping[str, tuple[State, str]]) -> Mapping[str, RegionStatus]:
-        """See Side: of the other regions."""
-        return self._watching.judge(now, overrides)
-
-    @property
-    def stale(self) -> bool:
-        """See Side."""
-        return self._watching.picture.stale
 
     def servers(self, forced: Mapping[str, State]) -> Mapping[str, State]:
         """See Side: by the table of health/standing.py."""
