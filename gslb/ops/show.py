@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -200,17 +200,23 @@ def _server(one: Mapping[str, Any]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def overridden(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
-    """`gslb drain`, `undrain`, `force`."""
+def _obeying(answers: Mapping[str, Any], refusal: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The nodes that did as they were told; of the others it says that they don't run here, or why they refuse."""
     for name, answer in answers.items():
         if answer.get("silent"):
             _console.print(f"{escape(name)}: not running here")
         elif "error" in answer:
-            _console.print(f"{escape(name)}: {escape(answer['error'])}")
+            _console.print(f"[red]{escape(name)}[/]: {refusal}{escape(answer['error'])}")
         else:
-            held = ", ".join(f"{one['action']} {one['target']}" for one in answer["overrides"]) or "none"
-            said = f"{words['action']} {words['target']}; in force: {held}"
-            _console.print(f"[green]{escape(name)}[/]: {escape(said)}")
+            yield name, answer
+
+
+def overridden(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
+    """`gslb drain`, `undrain`, `force`."""
+    for name, answer in _obeying(answers):
+        held = ", ".join(f"{one['action']} {one['target']}" for one in answer["overrides"]) or "none"
+        said = f"{words['action']} {words['target']}; in force: {held}"
+        _console.print(f"[green]{escape(name)}[/]: {escape(said)}")
 
 
 def drained(said: Mapping[str, Any]) -> str:
@@ -257,14 +263,9 @@ def alerts(answers: Mapping[str, Any]) -> None:
 
 def silenced(answers: Mapping[str, Any], words: Mapping[str, Any]) -> None:
     """`gslb alerts silence` and `unsilence`."""
-    for name, answer in answers.items():
-        if answer.get("silent"):
-            _console.print(f"{escape(name)}: not running here")
-        elif "error" in answer:
-            _console.print(f"{escape(name)}: {escape(answer['error'])}")
-        else:
-            how = f"silenced for {words['for_s']:.0f} s" if words["for_s"] else "not silenced any more"
-            _console.print(f"[green]{escape(name)}[/]: {escape(words['rule'])} is {how}")
+    for name, _ in _obeying(answers):
+        how = f"silenced for {words['for_s']:.0f} s" if words["for_s"] else "not silenced any more"
+        _console.print(f"[green]{escape(name)}[/]: {escape(words['rule'])} is {how}")
 
 
 def scaling(answers: Mapping[str, Any]) -> None:
@@ -292,13 +293,8 @@ def scaling(answers: Mapping[str, Any]) -> None:
 
 def restarted(answers: Mapping[str, Any]) -> None:
     """`gslb restart`."""
-    for name, answer in answers.items():
-        if answer.get("silent"):
-            _console.print(f"{escape(name)}: not running here")
-        elif "error" in answer:
-            _console.print(f"[red]{escape(name)}[/]: not restarted: {escape(answer['error'])}")
-        else:
-            _console.print(f"[green]{escape(name)}[/]: {answer['was']} → {answer['version']}, every worker serves")
+    for name, answer in _obeying(answers, "not restarted: "):
+        _console.print(f"[green]{escape(name)}[/]: {answer['was']} → {answer['version']}, every worker serves")
 
 
 def reloaded(answers: Mapping[str, Any]) -> None:
