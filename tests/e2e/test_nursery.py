@@ -10,12 +10,11 @@ from tests.support.sandbox import NURSERY
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("words", [
-    ("check",), ("check", "--json"), ("check", "--for", "nobody"), ("explain", "www.example.com", "--client", "me"),
-    ("--version",), ("no-such-command",), ("status",),
-], ids=" ".join)  # fmt: skip
+@pytest.mark.parametrize(
+    "words", [("check", "--json"), ("explain", "www.example.com", "--client", "me"), ("no-such-command",)], ids=" ".join
+)
 def test_a_command_says_and_ends_as_one_started_by_exec(sandbox, words):
-    config = () if words[0] in {"--version", "no-such-command"} else ("--config", str(sandbox.config))
+    config = () if words[0] == "no-such-command" else ("--config", str(sandbox.config))
     command = [sys.executable, "-m", "gslb", *words, *config]
     real = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     ours = NURSERY.run(command, 60)

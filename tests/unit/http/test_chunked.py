@@ -67,7 +67,7 @@ def test_any_split_passes_the_same_payload(body, rest, cuts):
     assert (used, done) == (len(framed), True)
     assert decoded(out) == payload
     assert b";" not in out.replace(payload, b"") or b";" in payload  # extensions are left out
-    assert b"Content-Length" not in out
+    assert b"Content-Length" not in out or b"Content-Length" in payload  # which Hypothesis takes from this file
     assert (b"X-Sum: 1\r\n" in framed) == out.endswith(b"X-Sum: 1\r\n\r\n")
     bare, used, done = run(framed + rest, cuts, payload_only=True)
     assert (bare, used, done) == (payload, len(framed), True)
