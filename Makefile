@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+unexport PYTHONDONTWRITEBYTECODE  # every process would compile all it imports: a fifth of the tests' CPU
 
 # Both environment targets write to .venv.
 .NOTPARALLEL:
@@ -38,7 +39,7 @@ lint: .venv/.tools  ## ruff, mypy --strict, the import contracts
 test: .venv/.tools  ## every test; PYTEST="-k dns" narrows it
 	.ci/apt redis-server:redis-server dig:bind9-dnsutils curl:curl ip:iproute2 ps:procps \
 		nginx:nginx haproxy:haproxy wrk:wrk promtool:prometheus faketime:faketime
-	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 guards: .venv/.tools  ## take out each guard of what must never happen, in a copy: a test must fail
 	.ci/apt redis-server:redis-server

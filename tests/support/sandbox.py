@@ -29,8 +29,8 @@ from tests.support.nursery import Nursery
 
 ROOT = Path(__file__).resolve().parents[2]
 NURSERY = Nursery()
-_SLICE = 4000
-_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 5
+_SLICE = 3500
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 6
 _ports = itertools.cycle(range(10_000 + _worker * _SLICE + os.getpid() % 2000, 10_000 + (_worker + 1) * _SLICE))
 
 _reserved: list[IO[str]] = []  # kept open: the locks live as long as this process
