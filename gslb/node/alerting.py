@@ -79,7 +79,7 @@ class Alerting:
         for one in events:
             level = logging.WARNING if one.status == "resolved" else logging.ERROR
             log.log(level, "alert %s: %s", one.status, one.text, extra={"rule": one.rule, "subject": one.subject})
-        told = self._unsilenced(events, _now_ms())
+        told = [one for one in self._unsilenced(events, _now_ms()) if one.rule in rules]  # a reload may end a rule
         due: dict[str, list[Event]] = {name: [] for name in self._receivers}
         for name, one in itertools.product(self._receivers, told):
             if rules[one.rule].receivers and name not in rules[one.rule].receivers:
