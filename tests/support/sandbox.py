@@ -111,11 +111,13 @@ class Sandbox:
         return f"http://127.0.0.1:{self.ports['9470']}"
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replaces text in a configuration file; fails if it isn't there."""
+        """Replaces text in a configuration file, whole at once; fails if it isn't there."""
         path = self.config / file
         text = path.read_text()
         assert old in text, f"{old!r} is not in {file}"
-        path.write_text(text.replace(old, new, 1))
+        other = self.folder / file
+        other.write_text(text.replace(old, new, 1))
+        other.replace(path)
 
     def cluster(self, *redis: str, edges: tuple[str, ...] = ("edge-1",)) -> Cluster:
         """The members, not started."""
