@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent
 gc.disable()  # while tests are collected: all of it stays
 
 settings.register_profile("gslb", deadline=None, max_examples=80)
-settings.register_profile("guards", deadline=None, max_examples=80, phases=[Phase.explicit, Phase.generate])
+settings.register_profile("guards", settings.get_profile("gslb"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("gslb")
 
 

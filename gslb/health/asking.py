@@ -35,7 +35,7 @@ async def ask(target: Target, request: Request) -> Reply:
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         path = parts.path.rstrip("/") + request.path
         writer.write(f"{request.method} {path} HTTP/1.1\r\n{lines}\r\n".encode("ascii", "replace"))
-        left_s = expires_in_s(writer.transport) if target.url.startswith("https:") else None
+        left_s = expires_in_s(writer.transport)
         return await _reply(reader, left_s, to_head=request.method == "HEAD")
     finally:
         writer.transport.abort()
@@ -66,7 +66,7 @@ async def exchange(target: Target, asked: Exchange) -> Reply:
     reader, writer = await _open(target)
     whole = target.check.whole  # type: ignore[attr-defined]  # a check with an Exchange has it
     try:
-        left_s = expires_in_s(writer.transport) if target.url.startswith("https:") else None
+        left_s = expires_in_s(writer.transport)
         writer.write(asked.send)
         data = b""
         while not whole(data) and len(data) < BODY_MAX_BYTES:

@@ -33,7 +33,7 @@ T = TypeVar("T", bound=Word)
 
 
 class Newest(Generic[T]):
-    """The words of one kind. `now_ms` is Unix time in milliseconds."""
+    """The words of one kind. `now_ms` is Unix time in milliseconds: an end must mean the same on every node."""
 
     def __init__(self, node: str, most: int, read: Callable[[Mapping[str, Any]], T | None]) -> None:
         """`most`: how many keys there may be. `read` makes a word of another node's row; None if it is none."""
@@ -70,14 +70,17 @@ class Newest(Generic[T]):
 
     def rows(self, most_bytes: int | None = None) -> list[dict[str, Any]]:
         """All of it for the disk; for other nodes the newest first, within `most_bytes` of JSON."""
-        rows, size = [], 0
-        for one in sorted(self.known.values(), key=lambda one: one.stamp, reverse=True):
-            row = asdict(one)  # type: ignore[call-overload]  # a dataclass, as Word says
+        newest_first = sorted(self.known.values(), key=lambda one: one.stamp, reverse=True)
+        rows = [asdict(one) for one in newest_first]  # type: ignore[call-overload]  # a dataclass, as Word says
+        if most_bytes is None:
+            return rows
+        told, size = [], 0
+        for row in rows:
             size += len(json.dumps(row))
-            if most_bytes is not None and size > most_bytes:
+            if size > most_bytes:
                 break
-            rows.append(row)
-        return rows
+            told.append(row)
+        return told
 
 
 def read_stamp(row: Mapping[str, Any]) -> Stamp | None:

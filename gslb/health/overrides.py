@@ -71,54 +71,40 @@ def parse_target(text: str) -> str:
     return text
 
 
-class Overrides:
-    """Everything said, by target. `now_ms` is Unix time in milliseconds: expiry must mean the same on every node."""
+class Overrides(Newest[Override]):
+    """Everything said, by target."""
 
     def __init__(self, node: str) -> None:
-        self._words: Newest[Override] = Newest(node, OVERRIDES_MAX, _read)
+        super().__init__(node, OVERRIDES_MAX, _read)
 
-    @property
-    def refused(self) -> int:
-        """How many words were of the future, or malformed."""
-        return self._words.refused
-
-    # ------------------------------------------------------------ saying
     def say(
         self, target: str, action: str, *, why: str, author: str, now_ms: int, expires_ms: int = 0,
         broke_glass: bool = False,
     ) -> Override:
         """The newest word on `target` ("auto" and "weight:auto" take back). Raises ValueError if there is no room."""
         key = parse_target(target), action.startswith(WEIGHT)
-        if not self._words.has_room(key):
+        if not self.has_room(key):
             raise ValueError(f"there are {OVERRIDES_MAX} overrides already: take some back")
-        stamp = self._words.tick(now_ms)
-        said = Override(target, action, why[:TEXT_MAX], author[:TEXT_MAX], stamp, expires_ms, broke_glass)
-        self._words.known[key] = said
+        said = Override(
+            target, action, why[:TEXT_MAX], author[:TEXT_MAX], self.tick(now_ms), expires_ms, broke_glass
+        )
+        self.known[key] = said
         return said
-
-    # ------------------------------------------------------------ hearing
-    def merge(self, rows: Iterable[Any], now_ms: int) -> bool:
-        """Takes what another node (or the disk) says; True if something is news."""
-        return self._words.merge(rows, now_ms)
-
-    def rows(self, most_bytes: int | None = None) -> list[dict[str, Any]]:
-        """See Newest.rows."""
-        return self._words.rows(most_bytes)
 
     def forget(self, now_ms: int) -> bool:
         """Drops what nobody needs any more: old tombstones, and words that expired as long ago."""
         old = [
-            key for key, one in self._words.known.items()
+            key for key, one in self.known.items()
             if not one.holds(now_ms) and max(one.stamp[0], one.expires_ms) + TOMBSTONE_MS < now_ms
         ]  # fmt: skip
         for key in old:
-            del self._words.known[key]
+            del self.known[key]
         return bool(old)
 
     # ------------------------------------------------------------ what follows
     def holding(self, now_ms: int) -> list[Override]:
         """Those to be obeyed, the newest last."""
-        return sorted((one for one in self._words.known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
+        return sorted((one for one in self.known.values() if one.holds(now_ms)), key=lambda one: one.stamp)
 
     def states(self, now_ms: int) -> list[Override]:
         """Those of them that are about a state."""

@@ -5,7 +5,7 @@ Nodes tell each other; the newest word on a rule wins (newest.py). One that was 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -33,37 +33,28 @@ class Silence:
         return self.rule
 
 
-class Silences:
-    """Everything said of silences. `now_ms` is Unix time in milliseconds: an end means the same on every node."""
+class Silences(Newest[Silence]):
+    """Everything said of silences, by rule."""
 
     def __init__(self, node: str) -> None:
-        self._words: Newest[Silence] = Newest(node, SILENCES_MAX, _read)
+        super().__init__(node, SILENCES_MAX, _read)
 
     def say(self, rule: str, until_ms: int, *, why: str, author: str, now_ms: int) -> None:
         """Begins a silence of `rule`, or ends it with `until_ms` 0. Raises ValueError if there is no room."""
         self.forget(now_ms)
-        if not self._words.has_room(rule):
+        if not self.has_room(rule):
             raise ValueError(f"there are {SILENCES_MAX} silences already: end some")
-        stamp = self._words.tick(now_ms)
-        self._words.known[rule] = Silence(rule, until_ms, why[:TEXT_MAX], author[:TEXT_MAX], stamp)
-
-    def merge(self, rows: Iterable[Any], now_ms: int) -> bool:
-        """Takes what another node (or the disk) says; True if something is news."""
-        return self._words.merge(rows, now_ms)
-
-    def rows(self, most_bytes: int | None = None) -> list[dict[str, Any]]:
-        """See Newest.rows."""
-        return self._words.rows(most_bytes)
+        self.known[rule] = Silence(rule, until_ms, why[:TEXT_MAX], author[:TEXT_MAX], self.tick(now_ms))
 
     def forget(self, now_ms: int) -> None:
         """Drops what ended a day ago."""
-        for rule, one in list(self._words.known.items()):
+        for rule, one in list(self.known.items()):
             if max(one.until_ms, one.stamp[0]) + TOMBSTONE_MS < now_ms:
-                del self._words.known[rule]
+                del self.known[rule]
 
     def holding(self, now_ms: int) -> list[Silence]:
         """Those in force, the oldest first."""
-        return sorted((one for one in self._words.known.values() if one.until_ms > now_ms), key=lambda one: one.stamp)
+        return sorted((one for one in self.known.values() if one.until_ms > now_ms), key=lambda one: one.stamp)
 
     def covers(self, rule: str, now_ms: int) -> bool:
         """Whether alerts of `rule` tell nobody now."""

@@ -25,6 +25,7 @@ from gslb.health.turns import TOLD_MAX, Turns, key
 from gslb.node.alert_facts import SEEN_BY_ALL_EDGES
 from gslb.node.context import NodeContext
 from gslb.node.notifying import Receiver
+from gslb.node.overriding import now_ms
 from gslb.state.store import Report
 
 LOOK_S = 1.0
@@ -34,11 +35,6 @@ TOLD_MAX_BYTES = 8192  # of silences in one report; the newest first
 VERSION = 1  # of the message
 
 log = logging.getLogger("gslb.alerts")
-
-
-def _now_ms() -> int:
-    """Unix time: a silence's end means the same on every node."""
-    return int(time.time() * 1000)
 
 
 class Alerting:
@@ -58,7 +54,7 @@ class Alerting:
         kept = context.directory.kept("alerts")
         self._alerts.remember(kept.get("alerts"), time.monotonic())
         silences = kept.get("silences")
-        self._silences.merge(silences if isinstance(silences, list) else (), _now_ms())
+        self._silences.merge(silences if isinstance(silences, list) else (), now_ms())
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
@@ -79,7 +75,7 @@ class Alerting:
         for one in events:
             level = logging.WARNING if one.status == "resolved" else logging.ERROR
             log.log(level, "alert %s: %s", one.status, one.text, extra={"rule": one.rule, "subject": one.subject})
-        told = [one for one in self._unsilenced(events, _now_ms()) if one.rule in rules]  # a reload may end a rule
+        told = [one for one in self._unsilenced(events, now_ms()) if one.rule in rules]  # a reload may end a rule
         due: dict[str, list[Event]] = {name: [] for name in self._receivers}
         for name, one in itertools.product(self._receivers, told):
             if rules[one.rule].receivers and name not in rules[one.rule].receivers:
@@ -144,24 +140,24 @@ class Alerting:
                 words = told[:TOLD_MAX] if isinstance(told, list) else ()
                 self._turns.hear(report.node, report.order, (one for one in words if isinstance(one, str)), now)
             if isinstance(silences, list):
-                news = self._silences.merge(silences, _now_ms()) or news
+                news = self._silences.merge(silences, now_ms()) or news
         if news:
-            log.info("silences were told by other nodes: %d hold", len(self._silences.holding(_now_ms())))
+            log.info("silences were told by other nodes: %d hold", len(self._silences.holding(now_ms())))
             self._keep()
 
     # ------------------------------------------------------------ silence
-    def _unsilenced(self, events: Iterable[Event], now_ms: int) -> list[Event]:
+    def _unsilenced(self, events: Iterable[Event], at_ms: int) -> list[Event]:
         """What may be told now: the rest is held, and told when the silence ends if it still matters then."""
         told = []
         for one in events:
             before = self._held.get(one.fingerprint)
-            if not self._silences.covers(one.rule, now_ms):
+            if not self._silences.covers(one.rule, at_ms):
                 told.append(one)
             elif one.status == "resolved" and before is not None and before.status == "firing":
                 del self._held[one.fingerprint]  # nobody has heard of it
             elif len(self._held) < HELD_MAX:
                 self._held[one.fingerprint] = one
-        free = [key for key, one in self._held.items() if not self._silences.covers(one.rule, now_ms)]
+        free = [key for key, one in self._held.items() if not self._silences.covers(one.rule, at_ms)]
         return [*(self._held.pop(key) for key in free), *told]
 
     def silence(self, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,10 +166,10 @@ class Alerting:
         if not any(fnmatchcase(name, rule) for name in RulesSection.model_fields):
             known = ", ".join(RulesSection.model_fields)
             raise ChangeRefused(f"no rule is called {rule!r}; known: {known}, and * for all", 404, "rule")
-        now_ms = _now_ms()
-        until_ms = now_ms + int(for_s * 1000) if for_s else 0
+        at_ms = now_ms()
+        until_ms = at_ms + int(for_s * 1000) if for_s else 0
         try:
-            self._silences.say(rule, until_ms, why=words["why"], author=words["author"], now_ms=now_ms)
+            self._silences.say(rule, until_ms, why=words["why"], author=words["author"], now_ms=at_ms)
         except ValueError as error:
             raise ChangeRefused(str(error), 409, "rule") from None
         log.warning("alerts %s are silenced for %g s", rule, for_s, extra={"why": words["why"]})
@@ -190,13 +186,13 @@ class Alerting:
     # ------------------------------------------------------------ shown
     def describe(self) -> dict[str, Any]:
         """For `/alerts` and `/status`."""
-        now_ms = _now_ms()
+        at_ms = now_ms()
         return {
             "alerts": self._alerts.describe(self._config().alerts.compiled(), time.monotonic()),
             "silences": [
-                {"rule": one.rule, "ends_in_s": round((one.until_ms - now_ms) / 1000, 1), "why": one.why,
+                {"rule": one.rule, "ends_in_s": round((one.until_ms - at_ms) / 1000, 1), "why": one.why,
                  "author": one.author}
-                for one in self._silences.holding(now_ms)
+                for one in self._silences.holding(at_ms)
             ],
             "receivers": {name: one.describe() for name, one in self._receivers.items()},
         }  # fmt: skip
@@ -205,7 +201,7 @@ class Alerting:
         """Sets the metrics."""
         for one in self._alerts.describe(self._config().alerts.compiled(), time.monotonic()):
             put("gslb_alert_firing", one["state"] != "pending", rule=one["rule"], subject=one["subject"])
-        put("gslb_alerts_silenced", len(self._silences.holding(_now_ms())))
+        put("gslb_alerts_silenced", len(self._silences.holding(now_ms())))
         for name, receiver in self._receivers.items():
             for result in ("told", "failed", "dropped"):
                 put("gslb_alert_notifications_total", getattr(receiver, result), receiver=name, result=result)

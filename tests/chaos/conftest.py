@@ -29,7 +29,8 @@ from tests.support.sandbox import ROOT
 
 HOSTS = {"edge-1": "10.99.7.1", "edge-2": "10.99.7.2", "eu-west": "10.99.7.3", "us-east": "10.99.7.4"}
 FAKETIME = "/usr/$LIB/faketime/libfaketimeMT.so.1"  # the loader's own word for the machine's folder
-SEEN_MAX_S = 30.0
+LOST_S, SEEN_MAX_S = 20.0, 30.0  # see `probe` below
+BOTH_EU, BOTH_US = ("eu-west", "eu-west"), ("us-east", "us-east")
 CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 BERLIN, NEW_YORK = "141.20.0.0/24", "128.112.0.0/24"
@@ -120,7 +121,7 @@ class Hosts:
         words = ("-m", "gslb", role, "--name", name, "--config", str(self.folder / "regions"))
         faked = {} if clock is None else {
             "LD_PRELOAD": FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }  # fmt: skip
         node_id = () if role == "edge" else ("--node-id", "a")
         self.start(name, name, sys.executable, *words, *node_id, environment=faked)
@@ -250,8 +251,8 @@ def hosts(tmp_path_factory) -> Iterator[Hosts]:
             made.node(host)
         made.node("edge-1")
         made.node("edge-2")
-        until(lambda: made.answers() == ("eu-west", "eu-west"), 20, "the cluster is there")
-        until(lambda: made.answers(NEW_YORK) == ("us-east", "us-east"), 20, "for both")
+        until(lambda: made.answers() == BOTH_EU, 20, "the cluster is there")
+        until(lambda: made.answers(NEW_YORK) == BOTH_US, 20, "for both")
 
         def observers(edge: str) -> set[str]:
             return set(re.findall(r"view of [\w-]+", made.status(edge)))
@@ -274,6 +275,6 @@ def healed(hosts) -> Iterator[None]:
     for edge in ("edge-1", "edge-2"):
         if edge not in hosts.running:
             hosts.node(edge)
-    until(lambda: hosts.answers() == ("eu-west", "eu-west") and all(
+    until(lambda: hosts.answers() == BOTH_EU and all(
         len(re.findall(r'"why": "(\d) of \1 see it up"', hosts.status(edge))) == 2 for edge in ("edge-1", "edge-2")
     ), 40, "the cluster is whole again, and everybody sees it so")  # fmt: skip

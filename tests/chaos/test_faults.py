@@ -9,11 +9,9 @@ import time
 
 import pytest
 
-from tests.chaos.conftest import HOSTS, NEW_YORK, stays, until
+from tests.chaos.conftest import BOTH_EU, BOTH_US, HOSTS, LOST_S, NEW_YORK, stays, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
-LOST_S = 20.0  # see conftest.py
-BOTH_EU, BOTH_US = ("eu-west", "eu-west"), ("us-east", "us-east")
 
 
 def test_a_lost_region_is_left_also_with_one_redis_gone_with_it(hosts):

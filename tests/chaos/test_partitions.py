@@ -8,11 +8,9 @@ import json
 
 import pytest
 
-from tests.chaos.conftest import NEW_YORK, stays, until
+from tests.chaos.conftest import BOTH_EU, BOTH_US, LOST_S, NEW_YORK, stays, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
-LOST_S = 20.0  # see conftest.py
-BOTH_EU, BOTH_US = ("eu-west", "eu-west"), ("us-east", "us-east")
 
 
 def saw_down(hosts, edge):

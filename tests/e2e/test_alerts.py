@@ -11,7 +11,7 @@ import pytest
 from gslb.demo.clients import get
 from gslb.ops import client
 from tests.support.redis_server import RedisServer
-from tests.support.sandbox import Sandbox, free_port, running, until
+from tests.support.sandbox import Sandbox, running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -116,18 +116,12 @@ def test_a_silence_of_a_rule_that_is_none_is_refused(cluster):
 
 def test_of_two_edges_one_tells_and_the_other_if_that_one_is_gone_and_a_silence_holds_on_both(tmp_path):
     hook, box = Hook(), Sandbox(tmp_path)
-    dns, front, admin = free_port(), free_port(), free_port()
-    box.edit(
-        "gslb.yaml", "edge-1: {}",
-        f'edge-1: {{}}\n  edge-2: {{dns: {{listen: ["127.0.0.1:{dns}"]}}, '
-        f'frontdoor: {{listen: ["127.0.0.1:{front}"]}}, admin: {{listen: "127.0.0.1:{admin}"}}}}',
-    )  # fmt: skip
+    second = f"http://127.0.0.1:{box.add_edge('edge-2')['admin']}"
     box.edit(
         "gslb.yaml", "\nservices:",
         f"\nalerts:\n  receivers:\n    ops: {{webhook: 'http://127.0.0.1:{hook.server_port}/'}}\n"
         "  rules:\n    region_lost: {keep: 1s}\nservices:",
     )  # fmt: skip
-    second = f"http://127.0.0.1:{admin}"
 
     def alerts(node):
         return get(f"{node}/alerts").json()

@@ -7,7 +7,7 @@ import pytest
 
 from gslb.demo.clients import ask
 from tests.support.redis_server import RedisServer
-from tests.support.sandbox import free_port, running, until
+from tests.support.sandbox import running, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
 LOST_S = 8.0
@@ -86,16 +86,10 @@ def test_heartbeats_of_regions_reach_the_edge(whole):
 
 def test_two_edges_hear_each_other_and_both_fail_over(sandbox):
     """Views travel through Redis, so that a lost region is lost by quorum; and each edge answers by itself."""
-    dns, front, admin = free_port(), free_port(), free_port()
-    sandbox.edit(
-        "gslb.yaml",
-        "edge-1: {}",
-        f'edge-1: {{}}\n  edge-2: {{dns: {{listen: ["127.0.0.1:{dns}"]}}, '
-        f'frontdoor: {{listen: ["127.0.0.1:{front}"]}}, admin: {{listen: "127.0.0.1:{admin}"}}}}',
-    )
+    ports = sandbox.add_edge("edge-2")
 
     def second():
-        return ask(("127.0.0.1", dns), "www.example.com", "A", "141.20.0.0/24")[0]
+        return ask(("127.0.0.1", ports["dns"]), "www.example.com", "A", "141.20.0.0/24")[0]
 
     with RedisServer() as redis, running(sandbox.cluster(redis.url, edges=("edge-1", "edge-2"))) as cluster:
         sandbox.wait_ready()

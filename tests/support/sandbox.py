@@ -119,6 +119,18 @@ class Sandbox:
         other.write_text(text.replace(old, new, 1))
         other.replace(path)
 
+    def add_edge(self, name: str) -> dict[str, int]:
+        """One more edge beside edge-1, at ports of its own: `dns`, `frontdoor`, `admin`."""
+        ports = {part: free_port() for part in ("dns", "frontdoor", "admin")}
+        self.edit(
+            "gslb.yaml",
+            "edge-1: {}",
+            f'edge-1: {{}}\n  {name}: {{dns: {{listen: ["127.0.0.1:{ports["dns"]}"]}}, '
+            f'frontdoor: {{listen: ["127.0.0.1:{ports["frontdoor"]}"]}}, '
+            f'admin: {{listen: "127.0.0.1:{ports["admin"]}"}}}}',
+        )
+        return ports
+
     def cluster(self, *redis: str, edges: tuple[str, ...] = ("edge-1",)) -> Cluster:
         """The members, not started."""
         config = load(self.config, environment={})

@@ -37,7 +37,7 @@ class Node:
 
     def hear(self, other, sequence=1):
         payload = {"overrides": other.overriding.told()}
-        self.overriding.heard([Report("view", other.overriding.overrides._words._node, 1, sequence, payload)])
+        self.overriding.heard([Report("view", other.overriding.overrides._node, 1, sequence, payload)])
 
 
 def test_a_word_is_obeyed_at_once_and_alone(tmp_path):
