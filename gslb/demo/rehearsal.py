@@ -112,6 +112,19 @@ class Rehearsal:
         where = Location(place.latitude, place.longitude)
         return min(among, key=lambda region: distance_km(where, region.location))
 
+    def _answers(self, among: Iterable[Region]) -> dict[str, str]:
+        """By country, the region that DNS names. Raises NoAnswer, with the why, if it isn't the nearest of `among`."""
+        found, regions = {}, tuple(among)
+        for place in PLACES:
+            wanted, got = self._nearest(place, regions).name, self._dns_region(place)
+            if wanted != got:
+                known = get(f"{self._admin}/status").json()["regions"][wanted]
+                rests = [f"{source}: {one['says']}, {one['age_s']} s ago" for source, one in known["evidence"].items()]
+                says = f"{known['state']}, {known['why']} ({'; '.join(rests)})"
+                raise NoAnswer(f"{place.country} gets {got}; nearest is {wanted}, of which the edge says: {says}")
+            found[place.country] = got
+        return found
+
     def _until(self, deadline_s: float, what: str, seen: Callable[[], bool]) -> float:
         """Seconds until `seen` is true. Raises StepFailed at the deadline."""
         started = time.monotonic()
@@ -135,9 +148,8 @@ class Rehearsal:
     # ------------------------------------------------------------ the steps
     def _ready(self, step: Step) -> None:
         def all_up() -> bool:
-            expected = {place.country: self._nearest(place, self._regions.values()).name for place in PLACES}
-            right = all(self._dns_region(place) == expected[place.country] for place in PLACES)
-            return right and self._backend_ok() and self._every_region_is_up()
+            self._answers(self._regions.values())
+            return self._backend_ok() and self._every_region_is_up()
 
         step.figures["ready_s"] = self._until(READY_S, "a right answer for every client", all_up)
         step.detail = f"after {step.figures['ready_s']:.1f} s"
@@ -152,13 +164,8 @@ class Rehearsal:
         return name in self._regions and get(location).status == 200
 
     def _countries(self, step: Step) -> None:
-        found = []
-        for place in PLACES:
-            wanted, got = self._nearest(place, self._regions.values()).name, self._dns_region(place)
-            if wanted != got:
-                raise StepFailed(f"{place.country} ({place.subnet}) gets {got}, nearest is {wanted}")
-            found.append(f"{place.country} → {got}")
-        step.detail = ", ".join(found)
+        found = self._answers(self._regions.values())
+        step.detail = ", ".join(f"{country} → {name}" for country, name in found.items())
 
     def _follow(self, step: Step) -> None:
         name, location = self._front_region()
@@ -202,10 +209,8 @@ class Rehearsal:
 
     def _without(self, step: Step) -> None:
         left = [region for region in self._regions.values() if region is not self._lost]
-        for place in PLACES:
-            wanted, got = self._nearest(place, left).name, self._dns_region(place)
-            if wanted != got:
-                raise StepFailed(f"{place.country} gets {got}; nearest of what lives is {wanted}")
+        settled = self._until(LOST_S, "the nearest region left, for every client,", lambda: bool(self._answers(left)))
+        step.figures["settled_s"] = settled
         name, location = self._front_region()
         page = get(location)
         if page.status != 200 or page.json().get("region") != name:

@@ -13,7 +13,8 @@ import logging
 import os
 import random
 import ssl
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -175,7 +176,7 @@ class Runner:
         """One probe: the verdict, and the reply if one came. Raises nothing but cancellation."""
         request = target.check.request()
         try:
-            async with asyncio.timeout(target.timeout_s):
+            async with _time_limit(target.timeout_s):
                 reply = await self._reply(target, request)
         except TimeoutError:
             return Result(False, f"no answer within {target.timeout_s:g} s"), None
@@ -210,6 +211,28 @@ class Runner:
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, parts.hostname or "", port)
         transport.abort()
         return Reply()
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
+    """Raises TimeoutError after `seconds`; later by what this process itself missed, at most as long again.
+
+    A loop that stood still finds its timers and the replies at once, the timers first: without this its own stall
+    (a stolen core, a stopped machine) would be every target's failure.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + seconds
+
+    def expire() -> None:
+        now = loop.time()
+        limit.reschedule(now + min(max(0.0, now - due), seconds))
+
+    async with asyncio.timeout(None) as limit:
+        handle = loop.call_later(seconds, expire)
+        try:
+            yield
+        finally:
+            handle.cancel()
 
 
 def name_of(key: Hashable) -> str:

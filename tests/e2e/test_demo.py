@@ -33,11 +33,12 @@ def test_the_rehearsal_holds_over_a_real_redis(sandbox):
 
 
 def test_a_step_that_fails_is_named(sandbox):
-    sandbox.edit("gslb.yaml", "steering: [nearest]", "steering: [failover]")  # Japan no longer gets the nearest region
+    sandbox.edit("gslb.yaml", "steering: [nearest]", "steering: [failover]")  # Brazil no longer gets the nearest
     out = sandbox.gslb("demo", "--once", "--json", timeout_s=120)
     assert out.returncode == 1
     failed = [step for step in json.loads(out.stdout)["steps"] if not step["ok"]]
-    assert len(failed) == 1 and failed[0]["detail"]
+    assert len(failed) == 1
+    assert "Brazil gets eu-west; nearest is us-east, of which the edge says: up, " in failed[0]["detail"]
 
 
 def test_a_busy_port_is_named(sandbox):

@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+import threading
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import uvloop
 
 from gslb.health.check import BODY_MAX_BYTES
 from gslb.health.checks.http import HttpCheck
@@ -223,6 +226,49 @@ async def test_7_the_traffic_is_the_same_at_no_and_at_all_failures():
             await until(lambda: len(results) >= 45, 10)
     counts = Counter(result[0] for result in results)
     assert max(counts.values()) - min(counts.values()) <= 3, counts
+
+
+@contextmanager
+def slow_server(delay_s: float):
+    """A server on a thread of its own: it answers each request after `delay_s`, or never; and what has arrived."""
+    arrived, over = threading.Event(), threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            arrived.set()
+            if not over.wait(delay_s):
+                self.wfile.write(OK)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", arrived
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(("delay_s", "ok"), [(0.02, True), (60.0, False)])
+def test_a_stall_of_our_own_is_not_a_targets_failure(loop, delay_s, ok):
+    """The answer arrived in time, while this process stood still: it counts. What never came is still a failure."""
+
+    async def stalling(url, arrived):
+        async with running({"a": target(url, interval_s=0.01)}) as (_, results):
+            for count in range(1, 4):
+                await until(arrived.is_set)
+                arrived.clear()
+                time.sleep(0.4)  # past the time limit: that is the point
+                await until(lambda count=count: len(results) >= count)
+        return results
+
+    with slow_server(delay_s) as (url, arrived), asyncio.Runner(loop_factory=loop) as runner:
+        results = runner.run(stalling(url, arrived))
+    assert [result[1:3] for result in results[:3]] == [(ok, "status 200" if ok else "no answer within 0.2 s")] * 3
 
 
 def test_too_many_targets_are_refused(monkeypatch):
