@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.alone import excusable
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = {"help", ".venv", "demo", "check", "test", "lint", "guards", "bench", "drill-report", "clean"}
 SCRIPTS = [".ci/run", ".ci/apt", ".ci/venv"]
@@ -59,7 +61,23 @@ def test_a_script_parses_and_may_be_run(script: str) -> None:
 
 def test_ci_holds_every_commit_to_all_of_it_and_ends_with_the_tests() -> None:
     commands = [line for line in (ROOT / ".ci/run").read_text().splitlines() if line.startswith("make ")]
-    assert commands == ["make lint", "make guards", "make drill-report RUNS=2", "make test"]
+    again = "make test || .venv/bin/python -m tests.support.alone"
+    assert commands == ["make lint", "make guards", "make drill-report RUNS=2", again]
+
+
+@pytest.mark.parametrize(
+    ("failed", "may"),
+    [
+        (["tests/e2e/test_demo.py::test_a"], True),
+        (["tests/e2e/test_demo.py::test_a", "tests/io/test_b.py::test_b[x]"], True),
+        (["tests/chaos/test_a.py::test_a", "tests/e2e/test_b.py::test_b", "tests/io/test_c.py::test_c"], False),
+        (["tests/e2e/test_demo.py::test_a", "tests/unit/test_b.py::test_b"], False),
+        (["tests/e2e/test_demo.py"], False),  # it could not even be collected
+        ([], False),
+    ],
+)
+def test_only_few_tests_of_real_processes_get_a_second_chance(failed: list[str], may: bool) -> None:
+    assert excusable(failed) is may
 
 
 def test_apt_does_nothing_where_every_command_is_there() -> None:
