@@ -129,6 +129,7 @@ LIMITED = ("rate_limited", "concurrency_limited", "overloaded")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MIRRORED = ("answered", "failed", "too_large", "busy", "no_server")
 STATES = ("up", "unknown", "draining", "down")
+IGNORED = ("size", "json", "schema", "name", "number", "shape", "type")
 GATES = ("closed", "open", "half_open", "ejected")
 
 _ALL = (
@@ -241,7 +242,7 @@ _ALL = (
              ("endpoint",)),
     _control("gslb_store_failures_total", "counter", "Exchanges with the shared store that failed.", ("endpoint",)),
     _control("gslb_store_ignored_total", "counter", "Values in the shared store that are of no use, by what is wrong.",
-             ("endpoint", "reason"), ("size", "json", "schema", "name", "number", "shape", "type")),
+             ("endpoint", "reason"), IGNORED),
     _control("gslb_limit_shared_ok", "gauge", "1 if the limit is shared over Redis now, 0 if it is but the node's.",
              ("limit",)),
     _control("gslb_limit_slices_total", "counter", "Slices that control gave to the workers.", ("limit", "source"),

@@ -47,8 +47,9 @@ class Turns:
         """`event` is to be told to `receiver` in this node's turn; it takes the place of one of the same alert."""
         fresh = [name for name, one in self._peers.items() if now - one.heard_at <= FRESH_S]
         place = sum(name < self._node for name in fresh)
-        if len(self._waiting) < WAITING_MAX:
-            self._waiting[receiver, event.fingerprint] = (now + place * TURN_S, event)
+        wanted = receiver, event.fingerprint
+        if wanted in self._waiting or len(self._waiting) < WAITING_MAX:
+            self._waiting[wanted] = (now + place * TURN_S, event)
 
     def due(self, now: float) -> list[tuple[str, Event]]:
         """What this node has to tell now, and to whom."""

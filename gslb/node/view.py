@@ -13,11 +13,11 @@ from gslb import __version__
 from gslb.errors import ChangeRefused, NodeError
 from gslb.health.overrides import STATES, WEIGHT
 from gslb.health.runner import name_of
+from gslb.metrics import IGNORED
 from gslb.model import State, World
 from gslb.node.board import EXITED, HUNG, PID, PLAN_GENERATION, READY, REFUSED, STATUS_GENERATION
 from gslb.ops.explain import Knowledge, explain
 from gslb.ops.processes import usage
-from gslb.state.store import REASONS
 from gslb.telemetry import Collector, Gauges
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class View:
             ):
                 if endpoint.get(key) is not None:
                     self._gauges.set(metric, endpoint[key], **where)
-            for reason in REASONS:
+            for reason in IGNORED:
                 self._gauges.set("gslb_store_ignored_total", endpoint["ignored"].get(reason, 0), reason=reason, **where)
 
     def _gauge_processes(self) -> None:

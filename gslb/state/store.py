@@ -21,7 +21,6 @@ REPORT_MAX_BYTES = 65_536
 NODES_MAX = 1024  # reports of one kind that are read
 NUMBER_MAX = 2**53 - 1  # of incarnations and sequences: what JSON and Lua hold exactly
 KINDS = ("region", "view")
-REASONS = ("size", "json", "schema", "name", "number", "shape", "type")
 _NODE = re.compile(r"[A-Za-z0-9._:@/-]{1,255}", re.ASCII)
 
 Order = tuple[int, int]
@@ -52,7 +51,7 @@ class Store(Protocol):
 
     endpoint: str  # for people, without a password
     kind: str  # "memory", "single", "sentinel" or "cluster"
-    ignored: Counter[str]  # values found that could not be used, by one of REASONS
+    ignored: Counter[str]  # values found that could not be used, by one of metrics.IGNORED
 
     async def publish(self, report: Report, ttl_s: float) -> Order:
         """Keeps `report` for `ttl_s` seconds unless a newer one of the node is there; the order kept in the end.
@@ -103,7 +102,7 @@ def encode(report: Report) -> bytes:
 
 
 def decode(data: bytes, kind: str, node: str) -> Report | str:
-    """The report that was stored as `data` under this kind and node; for anything else what is wrong, of REASONS."""
+    """The report that was stored as `data` under this kind and node; else what is wrong, of metrics.IGNORED."""
     if len(data) > REPORT_MAX_BYTES:
         return "size"
     try:

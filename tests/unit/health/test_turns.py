@@ -106,7 +106,11 @@ def test_what_was_told_is_said_for_a_while_and_within_bounds():
     assert edge.told(TOLD_FOR_S + 1) == []
     for number in range(2 * WAITING_MAX):
         edge.wait("ops", replace(LOST, fingerprint=str(number)), 0.0)
-    assert len(edge.due(0.0)) == WAITING_MAX
+    newer = replace(LOST, fingerprint="0", status="resolved")
+    edge.wait("ops", newer, 0.0)  # there is no room for another, but it takes the place of one that waits
+    waiting = edge.due(0.0)
+    assert len(waiting) == WAITING_MAX
+    assert ("ops", newer) in waiting
 
 
 @pytest.mark.parametrize("count", [2000])
