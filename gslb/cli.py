@@ -16,6 +16,7 @@ from gslb.cli_alerts import alerts
 from gslb.cli_drill import drill
 from gslb.cli_options import (
     FILE,
+    cleaning_up,
     config_directory,
     config_option,
     json_option,
@@ -172,7 +173,7 @@ def restart(config: Path | None, node: str | None, as_json: bool) -> None:
 @json_option
 def demo(once: bool, redis: str | None, config: Path | None, as_json: bool) -> None:
     """Run everything on loopback: an edge, the regions, sample backends; with things to try. Ctrl-C stops all."""
-    with told():
+    with told(), cleaning_up():
         from gslb.demo.run import run_demo  # noqa: PLC0415 - see cli_options
 
         sys.exit(run_demo(config_directory(config), once=once, redis=redis, as_json=as_json))

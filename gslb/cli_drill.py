@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from gslb.cli_options import FILE, config_directory, config_option, json_option, node_option, state_option, told
+from gslb.cli_options import (
+    FILE,
+    cleaning_up,
+    config_directory,
+    config_option,
+    json_option,
+    node_option,
+    state_option,
+    told,
+)
 
 KINDS = ("kill", "servers", "blackhole", "slow", "flap", "partition", "redis-loss", "down", "drain")
 
@@ -36,7 +45,7 @@ def drill(region: str | None, config: Path | None, node: str | None, as_json: bo
     On loopback the fault is real and below gslb: processes are killed, a hop of the network drops or delays. A real
     cluster is not broken: an operator's word takes the region out, and ends by itself. Exit 0 if every bar held.
     """
-    with told():
+    with told(), cleaning_up():
         from gslb.drill import commands  # noqa: PLC0415 - see cli_options
         from gslb.drill.run import Asked  # noqa: PLC0415 - see cli_options
 

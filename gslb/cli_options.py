@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,28 @@ def told() -> Iterator[None]:
     except GslbError as error:
         click.echo(f"gslb: {error}", err=True)
         sys.exit(2)
+
+
+@contextlib.contextmanager
+def cleaning_up() -> Iterator[None]:
+    """TERM and HUP end a command as Ctrl-C does: what it started ends, what it changed is taken back.
+
+    Service managers, `timeout` and a closed terminal send them. The exit code is the shell's, 128 and the signal.
+    """
+
+    def leave(number: int, _: object) -> None:
+        for one in ours:
+            signal.signal(one, signal.SIG_IGN)  # the clean-up is bounded: it is not interrupted again
+        sys.exit(128 + number)
+
+    ours = [one for one in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_DFL]
+    for one in ours:
+        signal.signal(one, leave)
+    try:
+        yield
+    finally:
+        for one in ours:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def config_directory(config: Path | None) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,14 +21,14 @@ def temporary(tmp_path, monkeypatch):
 
 
 def ours(folder):
-    """Processes whose command line names a drill's folder below this one: its nodes run over a copy of its files."""
+    """Processes whose command line names the folder of a drill or demo below this one: where its nodes keep state."""
     found = []
     for one in Path("/proc").glob("[0-9]*"):
         try:
             words = (one / "cmdline").read_bytes()
         except OSError:  # it has ended meanwhile
             continue
-        if f"{folder}/gslb-drill-".encode() in words and int(one.name) != os.getpid():
+        if f"{folder}/gslb-d".encode() in words and int(one.name) != os.getpid():
             found.append(words)
     return found
 
@@ -66,14 +67,25 @@ def test_without_health_checks_it_fails(tmp_path):
     assert "DNS never left eu-west for good" in json.loads(done.stdout)["missed"]
 
 
-def test_a_drill_that_is_interrupted_ends_everything(tmp_path):
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [
+        (["drill", "eu-west", "--for", "60s"], signal.SIGINT, 1),
+        (["drill", "eu-west", "--for", "60s"], signal.SIGTERM, 143),
+        (["demo", "--once"], signal.SIGHUP, 129),
+    ],
+)
+def test_one_that_is_interrupted_ends_everything(tmp_path, command, number, code):
     box = Sandbox(tmp_path)
-    words = [sys.executable, "-m", "gslb", "drill", "eu-west", "--for", "60s", "--config", str(box.config)]
+    shell = ["env", "--default-signal=INT,HUP"]  # a shell's background job starts with them ignored
+    words = [*shell, sys.executable, "-m", "gslb", *command, "--config", str(box.config)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         until(lambda: len(ours(tmp_path)) > 5, 20, "the cluster starts")
-        process.send_signal(2)
+        process.send_signal(number)
         process.communicate(timeout=60)
+    assert process.returncode == code
     assert ours(tmp_path) == []
+    assert list(tmp_path.glob("gslb-*")) == []
 
 
 def test_a_real_cluster_is_taken_out_by_an_operators_word_which_is_taken_back(tmp_path):
@@ -88,6 +100,12 @@ def test_a_real_cluster_is_taken_out_by_an_operators_word_which_is_taken_back(tm
         assert min(report["figures"]["success"].values()) == 1.0
         assert box.status()["overrides"] == []
         assert json.loads(box.gslb("alerts", "--json", "--node", box.admin).stdout)["node"]["silences"] == []
+        words = [sys.executable, "-m", "gslb", "drill", "eu-west", "--node", box.admin, "--config", str(box.config)]
+        with subprocess.Popen(words, stderr=subprocess.PIPE) as ended:
+            until(lambda: box.status()["overrides"] != [], 20, "the region is taken out")
+            ended.terminate()
+        assert ended.returncode == 143
+        assert box.status()["overrides"] == []
         members.kill("us-east-backends")
         until(lambda: box.status()["regions"]["us-east"]["state"] == "down", 10, "another region is lost")
         refused = drill(box, "--node", box.admin, "--for", "4s")
