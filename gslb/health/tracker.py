@@ -14,9 +14,10 @@ Coming back takes `rise` successes in a row: with 10 of them, a check that fails
 in 2,000 checks. The first result decides quickly, as gdnsd's does: a starting node must answer; but a first failure
 alone takes nobody out.
 
-The flap score is ours. Each time it goes down, and each time a row of successes breaks before it is up, counts one; the
-score fades with FADE_S. A target that only was dead comes back after `rise` successes; one that is in doubt needs
-`rise` more for every FLAPS of its score, `rise_max` at most. It is the same idea as a decaying average of failures
+The flap score is ours. Each time it goes down counts one, and one more if successes came between the failures; each row
+of successes that breaks before it is up counts one; the score fades with FADE_S. A target that only was dead comes back
+after `rise` successes; one that is in doubt needs `rise` more for every FLAPS of its score beyond that one, `rise_max`
+at most. It is the same idea as a decaying average of failures
 beside the latest result (Akamai's max(instant, decayed)): what drips is remembered, and a clean end is believed soon.
 """
 
@@ -30,7 +31,7 @@ from gslb.model import State
 
 OK_DEFAULT = 10
 FADE_S = 300.0
-FLAPS = 4
+FLAPS = 2.0
 RISE_MAX_FACTOR = 8
 
 
@@ -57,7 +58,9 @@ _TABLE: dict[State, tuple[_Rule, ...]] = {
 class Tracker:
     """The state of one target as one observer's checks show it: UNKNOWN, UP or DOWN."""
 
-    __slots__ = ("_counts", "_limits", "_ok", "_rise", "_rise_max", "_row", "_score", "_scored_at", "since", "state")
+    __slots__ = (
+        "_counts", "_limits", "_mixed", "_ok", "_rise", "_rise_max", "_row", "_score", "_scored_at", "since", "state",
+    )  # fmt: skip
 
     def __init__(
         self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN, rise_max: int | None = None
@@ -75,31 +78,35 @@ class Tracker:
         self.since = now
         self._counts = [0] * len(_TABLE[state])
         self._row = 0  # equal results in a row that might clear a count
+        self._mixed = False  # opposite results came between those that count
 
     def observe(self, success: bool, now: float) -> State | None:
         """Counts one result. Returns the new state if this changed it; `now` then becomes `since`."""
         for index, rule in enumerate(_TABLE[self.state]):
             if success is rule.counts:
+                self._mixed = self._mixed or self._row > 0
                 self._row = 0
                 self._counts[index] += 1
                 if self._counts[index] >= self._limits[rule.limit]:
-                    self._enter(rule.next, now)
                     if rule.next is State.DOWN:
-                        self._doubt(now)
+                        self._doubt(now, 1.0 + self._mixed)
+                    self._enter(rule.next, now)
                     return rule.next
             elif self._counts[index]:
                 self._row += 1
                 if rule.cleared_by == "any" or self._row >= self._ok:
                     self._counts[index] = self._row = 0
+                    self._mixed = False
                     if self.state is State.DOWN:
-                        self._doubt(now)
+                        self._doubt(now, 1.0)
         return None
 
-    def _doubt(self, now: float) -> None:
-        """One more sign of flapping; what it makes of `rise` holds until the next."""
-        self._score = self._score * math.exp(-max(0.0, now - self._scored_at) / FADE_S) + 1.0
+    def _doubt(self, now: float, signs: float) -> None:
+        """More signs of flapping; what they make of `rise` holds until the next."""
+        self._score = self._score * math.exp(-max(0.0, now - self._scored_at) / FADE_S) + signs
         self._scored_at = now
-        self._limits["rise"] = min(self._rise_max, self._rise * (1 + int(self._score) // FLAPS))
+        more = max(0.0, self._score - 1.0) / FLAPS
+        self._limits["rise"] = min(self._rise_max, int(self._rise * (1.0 + more)))
 
     @property
     def recovering(self) -> bool:

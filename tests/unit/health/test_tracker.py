@@ -128,7 +128,7 @@ def test_one_that_goes_down_again_and_again_needs_longer_and_is_forgiven_in_time
         for _ in range(3):
             tracker.observe(False, float(cycle))
         needed.append(clean(tracker, float(cycle)))
-    assert needed[:3] == [2, 2, 2]
+    assert needed[:5] == [2, 2, 3, 4, 5]
     assert needed == sorted(needed)
     assert needed[-1] == 16, "eight times, and never more"
     for _ in range(3):
@@ -136,7 +136,20 @@ def test_one_that_goes_down_again_and_again_needs_longer_and_is_forgiven_in_time
     assert clean(tracker, 3000.0) == 2
 
 
-def test_a_row_of_successes_that_breaks_counts():
-    tracker = Tracker(rise=5, fall=3, initial=UP)
-    feed(tracker, "---" + "++-" * 9)
-    assert clean(tracker, 30.0) == 15
+@pytest.mark.parametrize(
+    ("results", "needed"),
+    [
+        ("---", 10),  # it was only dead
+        ("-" * 20, 10),
+        ("---+-", 14),  # one row of successes that broke; the score has faded a little since
+        ("---++++-", 14),
+        ("---+-+-", 19),
+        ("-+-+-", 15),  # it went down by failures with successes between them
+        ("-++++++++++---", 10),  # they were forgotten
+        ("-+-+-+-", 19),
+    ],
+)
+def test_what_is_in_doubt_needs_more_successes(results, needed):
+    tracker = Tracker(rise=10, fall=3, initial=UP)
+    feed(tracker, results)
+    assert clean(tracker, float(len(results))) == needed
