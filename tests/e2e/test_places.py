@@ -37,6 +37,7 @@ def test_two_workers_share_the_places_of_a_server(sandbox):
             client.start()
         taken = 'gslb_server_places_taken{pool="web",server="web-1"}'
         until(lambda: sandbox.metric(taken) >= MOST, 10, "all places taken")
+        until(lambda: server.most_waiting >= MOST, 10, "the server has what was sent to it")
         assert sandbox.metric(taken) <= MOST + WORKERS - 1
         server.silent.clear()
         for client in clients:
