@@ -250,7 +250,8 @@ class Regions:
 
         Of several observers at one vantage the best view counts: they share what lies between. A vantage that sees two
         or more regions and none of them up, while another sees half of them up, is itself the suspect and has no vote.
-        Where most are blind, that other one must see all up: else it may be luck in a network that loses much.
+        Where most are blind, that other one must see all of theirs up, but for its own region: else it may be luck in a
+        network that loses much.
         """
         found: dict[str, dict[str, State]] = {}
         mine = View(self.vantage or self.node, self.own_view())
@@ -263,9 +264,14 @@ class Regions:
             vantage for vantage, states in found.items()
             if len(states) > 1 and all(state is State.DOWN for state in states.values())
         }  # fmt: skip
-        least = 1.0 if 2 * len(blind) > len(found) else 0.5
-        seen_up = (list(states.values()).count(State.UP) / len(states) for states in found.values() if states)
-        self.suspects = tuple(sorted(blind)) if max(seen_up, default=0.0) >= least else ()
+        most, theirs = 2 * len(blind) > len(found), {name for vantage in blind for name in found[vantage]}
+
+        def contradicts(vantage: str, states: Mapping[str, State]) -> bool:
+            up = {name for name, state in states.items() if state is State.UP}
+            return theirs - {vantage} <= up if most else 2 * len(up) >= len(states) > 0
+
+        contradicted = any(contradicts(vantage, states) for vantage, states in found.items())
+        self.suspects = tuple(sorted(blind)) if contradicted else ()
         return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
 
     def _confirmed(self, name: str, now: float) -> bool:

@@ -40,7 +40,7 @@ GUARDS = [
           "tests/unit/health/test_quorum.py"),
     Guard(2, "gslb/health/regions.py", "if self._blinded(blind and not some_up, now):", "if self._blinded(False, now):",
           "tests/unit/health/test_regions.py"),
-    Guard(2, "gslb/health/regions.py", "if max(seen_up, default=0.0) >= least else ()", "if False else ()",
+    Guard(2, "gslb/health/regions.py", "tuple(sorted(blind)) if contradicted else ()", "()",
           "tests/unit/health/test_regions.py"),
     # 3. A stale report is not a down report; new is what has a new number, by the own clock.
     Guard(3, "gslb/health/regions.py", "if self._age_s(node, now) <= FRESH_S", "if True",

@@ -223,6 +223,30 @@ def test_an_observer_that_sees_nothing_up_has_no_vote_while_another_sees_somethi
     assert "not counted" in regions.evidence(3)["eu"]["view of edge-2"]["says"]
 
 
+@pytest.mark.parametrize(
+    ("known", "accuses"),
+    [
+        ({"eu": "up", "us": "up", "ap": "up"}, True),
+        ({"us": "up", "ap": "up"}, False),
+        ({"ap": "up"}, False),  # it has forgotten the others, or has just begun
+        ({"ap": "up", "us": "unknown", "eu": "unknown"}, False),
+        ({"us": "up", "ap": "up", "eu": "down"}, False),
+    ],
+)
+def test_one_that_knows_little_does_not_call_most_others_blind(known, accuses):
+    regions = healthy()
+    for turn in range(3, 8):
+        probe(regions, turn, eu=False, us=False, ap=False)
+    for edge in ("edge-2", "edge-3"):
+        regions.viewed(edge, 1, 1, {"regions": dict.fromkeys(NAMES, "down")}, 8)
+    regions.viewed("edge-4", 1, 1, {"regions": known}, 8)
+    regions.judge(8)
+    assert regions.suspects == (("edge-1", "edge-2", "edge-3") if accuses else ())
+    region_says(regions, "eu/a", "eu", 8, {"us": "up", "ap": "up"})
+    regions.judge(8)
+    assert regions.suspects == ("edge-1", "edge-2", "edge-3"), "a region's node does not watch its own"
+
+
 def test_an_observer_that_is_itself_the_suspect_believes_the_others():
     regions = healthy()
     for turn in range(3, 8):
