@@ -23,6 +23,7 @@ PEERS_MAX = 256
 FRESH_S = 3.0
 BLINDING_S = 5.0  # within which all regions of a blind node go down
 BLIND_MIN_S = 4.5  # shorter than that it may be luck in a network that loses half of everything
+SURE = 5  # successes in a row until one that was blind calls a region up; meanwhile what others see counts
 SILENT_MAX_S = 120.0  # a region that was not heard for longer has not fallen silent now
 _BEST_FIRST = tuple(State).index
 
@@ -241,7 +242,7 @@ class Regions:
         elif self.isolated and not isolated and now - self._isolated_at > BLIND_MIN_S:  # before, peers' views count
             for seen in self.seen.values():
                 if seen.tracker.state is State.DOWN and seen.tracker.since >= self._isolated_at - BLINDING_S:
-                    seen.tracker = _tracker(self.options)
+                    seen.tracker = _tracker(self.options, first=SURE)
         ended, self.isolated = self.isolated and not isolated, isolated
         return ended
 
@@ -299,8 +300,8 @@ class Regions:
         return found
 
 
-def _tracker(options: ProbeOptions) -> Tracker:
-    return Tracker(options.rise, options.fall, rise_max=options.rise_max)
+def _tracker(options: ProbeOptions, first: int = 1) -> Tracker:
+    return Tracker(options.rise, options.fall, rise_max=options.rise_max, first=min(first, options.rise))
 
 
 def own_word(body: bytes) -> tuple[OwnWord, float] | None:

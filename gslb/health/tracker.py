@@ -1,6 +1,6 @@
 """From results of checks to a state, without flapping: rise, fall and ok. Pure; control keeps one per target.
 
-              1 success                          fall failures (they add up)
+              1 success (`first`)                fall failures (they add up)
     UNKNOWN ─────────────> UP  ────────────────────────────────────────────> DOWN
        │                    ^  `ok` successes in a row forget the failures     │ ^
        │                    └──────────────────────────────────────────────────┘ │
@@ -40,14 +40,14 @@ class _Rule:
     """In a state: which results count towards which next state, and what the others do to the count."""
 
     counts: bool  # the result that is counted
-    limit: Literal["one", "rise", "fall"]  # how many of them
+    limit: Literal["first", "rise", "fall"]  # how many of them
     next: State
     cleared_by: Literal["any", "ok"]  # one opposite result, or `ok` in a row
 
 
 _TABLE: dict[State, tuple[_Rule, ...]] = {
     State.UNKNOWN: (
-        _Rule(True, "one", State.UP, "any"),
+        _Rule(True, "first", State.UP, "any"),
         _Rule(False, "fall", State.DOWN, "any"),
     ),
     State.UP: (_Rule(False, "fall", State.DOWN, "ok"),),
@@ -63,13 +63,23 @@ class Tracker:
     )  # fmt: skip
 
     def __init__(
-        self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN, rise_max: int | None = None
-    ) -> None:
-        """See the module; each number is at least 1. `initial`: UNKNOWN, UP or DOWN. `rise_max` None is 8 × `rise`."""
+        self, rise: int, fall: int, ok: int = OK_DEFAULT, initial: State = State.UNKNOWN,
+        rise_max: int | None = None, first: int = 1,
+    ) -> None:  # fmt: skip
+        """See the module; each number is at least 1.
+
+        Args:
+            rise: successes in a row, from DOWN to UP.
+            fall: failures, from UP or UNKNOWN to DOWN.
+            ok: successes in a row that forget failures.
+            initial: UNKNOWN, UP or DOWN.
+            rise_max: the most that `rise` becomes; None is 8 × `rise`.
+            first: successes in a row, from UNKNOWN to UP.
+        """
         self._rise = max(1, rise)
         self._rise_max = max(self._rise, RISE_MAX_FACTOR * self._rise if rise_max is None else rise_max)
         self._score, self._scored_at = 0.0, 0.0
-        self._limits = {"one": 1, "rise": self._rise, "fall": max(1, fall)}
+        self._limits = {"first": max(1, first), "rise": self._rise, "fall": max(1, fall)}
         self._ok = max(1, ok)
         self._enter(initial, 0.0)
 

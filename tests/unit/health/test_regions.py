@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gslb.health.quorum import OwnWord
-from gslb.health.regions import FRESH_S, PEERS_MAX, ProbeOptions, Regions, own_word
+from gslb.health.regions import FRESH_S, PEERS_MAX, SURE, ProbeOptions, Regions, own_word
 from gslb.model import State
 
 NAMES = ("eu", "us", "ap")
@@ -364,6 +364,24 @@ def test_what_a_blind_node_saw_go_down_is_forgotten_when_it_sees_again():
     for turn in range(13, 16):
         probe(regions, turn, eu=True, us=True, ap=False)
     assert states(regions, 16) == {"eu": "up", "us": "up", "ap": "down"}, "what is seen from now on counts"
+
+
+def test_one_that_was_blind_gives_others_no_view_until_it_is_sure():
+    """By a probe that gets through now and then it would call most others blind."""
+    regions = healthy()
+    regions.configure(NAMES, ProbeOptions())  # rise 10
+    probe(regions, 2, eu=True, us=True, ap=True)
+    for turn in range(3, 12):
+        probe(regions, turn, eu=False, us=False, ap=False)
+        states(regions, turn)
+    probe(regions, 12, eu=True)
+    assert states(regions, 12) == {"eu": "up", "us": "up", "ap": "up"}, "as last known"
+    for turn in range(13, 13 + SURE):
+        assert regions.own_view()["eu"] == "unknown"
+        probe(regions, turn, eu=True)
+        states(regions, turn)
+    assert regions.own_view()["eu"] == "up"
+    assert states(regions, 19) == {"eu": "up", "us": "up", "ap": "up"}
 
 
 def test_a_region_that_was_down_before_the_blindness_stays_so():

@@ -39,6 +39,13 @@ def test_table(initial, results, state):
     assert tracker.state is state
 
 
+def test_how_many_successes_it_takes_to_be_believed_at_first():
+    for results, state in (("++", UNKNOWN), ("++-++", UNKNOWN), ("++-+++", UP), ("++---", DOWN)):
+        tracker = Tracker(rise=10, fall=3, first=3)
+        feed(tracker, results)
+        assert tracker.state is state
+
+
 def test_says_the_new_state_once_and_since_when():
     tracker = Tracker(rise=2, fall=2)
     assert feed(tracker, "+--++") == [UP, None, DOWN, None, UP]
