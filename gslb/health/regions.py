@@ -249,10 +249,7 @@ class Regions:
     def _vantages(self, now: float) -> dict[str, dict[str, State]]:
         """What is seen from each vantage whose word counts: fresh views, this observer's own among them.
 
-        Of several observers at one vantage the best view counts: they share what lies between. A vantage that sees two
-        or more regions and none of them up, while another sees half of them up, is itself the suspect and has no vote.
-        Where most are blind, that other one must see all of theirs up, but for its own region: else it may be luck in a
-        network that loses much.
+        Of several observers at one vantage the best view counts: they share what lies between. Suspects have no vote.
         """
         found: dict[str, dict[str, State]] = {}
         mine = View(self.vantage or self.node, self.own_view())
@@ -261,18 +258,7 @@ class Regions:
             for name, state in view.states.items():
                 if state is not State.UNKNOWN:
                     merged[name] = min(merged.get(name, state), state, key=_BEST_FIRST)
-        blind = {
-            vantage for vantage, states in found.items()
-            if len(states) > 1 and all(state is State.DOWN for state in states.values())
-        }  # fmt: skip
-        most, theirs = 2 * len(blind) > len(found), {name for vantage in blind for name in found[vantage]}
-
-        def contradicts(vantage: str, states: Mapping[str, State]) -> bool:
-            up = {name for name, state in states.items() if state is State.UP}
-            return theirs - {vantage} <= up if most else 2 * len(up) >= len(states) > 0
-
-        contradicted = any(contradicts(vantage, states) for vantage, states in found.items())
-        self.suspects = tuple(sorted(blind)) if contradicted else ()
+        self.suspects = _suspects(found)
         return {vantage: states for vantage, states in found.items() if vantage not in self.suspects}
 
     def _confirmed(self, name: str, now: float) -> bool:
@@ -298,6 +284,24 @@ class Regions:
                     rows[f"view of {node}"] = {"says": view.states[name].value + unused, "age_s": round(age_s, 3)}
             found[name] = rows
         return found
+
+
+def _suspects(views: Mapping[str, Mapping[str, State]]) -> tuple[str, ...]:
+    """The vantages that see two or more regions and none of them up, while another sees half of them up.
+
+    Where most are blind, that other one must see all of theirs up, but for its own region: else it may be luck in a
+    network that loses much.
+    """
+    blind = sorted(
+        vantage for vantage, states in views.items()
+        if len(states) > 1 and all(state is State.DOWN for state in states.values())
+    )  # fmt: skip
+    most, theirs = 2 * len(blind) > len(views), {name for vantage in blind for name in views[vantage]}
+    for vantage, states in views.items():
+        up = {name for name, state in states.items() if state is State.UP}
+        if (theirs - {vantage} <= up) if most else (2 * len(up) >= len(states) > 0):
+            return tuple(blind)
+    return ()
 
 
 def _tracker(options: ProbeOptions, first: int = 1) -> Tracker:

@@ -17,8 +17,8 @@ alone takes nobody out.
 The flap score is ours. Each time it goes down counts one, and one more if successes came between the failures; each row
 of successes that breaks before it is up counts one; the score fades with FADE_S. A target that only was dead comes back
 after `rise` successes; one that is in doubt needs `rise` more for every FLAPS of its score beyond that one, `rise_max`
-at most. It is the same idea as a decaying average of failures
-beside the latest result (Akamai's max(instant, decayed)): what drips is remembered, and a clean end is believed soon.
+at most. It is the same idea as a decaying average of failures beside the latest result (Akamai's
+max(instant, decayed)): what drips is remembered, and a clean end is believed soon.
 """
 
 from __future__ import annotations

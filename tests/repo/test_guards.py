@@ -40,7 +40,8 @@ GUARDS = [
           "tests/unit/health/test_quorum.py"),
     Guard(2, "gslb/health/regions.py", "if self._blinded(blind and not some_up, now):", "if self._blinded(False, now):",
           "tests/unit/health/test_regions.py"),
-    Guard(2, "gslb/health/regions.py", "tuple(sorted(blind)) if contradicted else ()", "()",
+    Guard(2, "gslb/health/regions.py", "return tuple(blind)", "return ()", "tests/unit/health/test_regions.py"),
+    Guard(2, "gslb/health/regions.py", "(theirs - {vantage} <= up) if most else ", "",
           "tests/unit/health/test_regions.py"),
     # 3. A stale report is not a down report; new is what has a new number, by the own clock.
     Guard(3, "gslb/health/regions.py", "if self._age_s(node, now) <= FRESH_S", "if True",
