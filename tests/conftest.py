@@ -43,3 +43,9 @@ def pytest_collection_modifyitems(items):
 def pytest_collection_finish():
     gc.freeze()
     gc.enable()
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """How this run ended, for tests/support/alone.py."""
+    if not hasattr(session.config, "workerinput") and session.config.pluginmanager.hasplugin("cacheprovider"):
+        session.config.cache.set("gslb/exitstatus", int(exitstatus))

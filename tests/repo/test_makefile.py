@@ -66,18 +66,20 @@ def test_ci_holds_every_commit_to_all_of_it_and_ends_with_the_tests() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "may"),
+    ("status", "failed", "may"),
     [
-        (["tests/e2e/test_demo.py::test_a"], True),
-        (["tests/e2e/test_demo.py::test_a", "tests/io/test_b.py::test_b[x]"], True),
-        (["tests/chaos/test_a.py::test_a", "tests/e2e/test_b.py::test_b", "tests/io/test_c.py::test_c"], False),
-        (["tests/e2e/test_demo.py::test_a", "tests/unit/test_b.py::test_b"], False),
-        (["tests/e2e/test_demo.py"], False),  # it could not even be collected
-        ([], False),
+        (1, ["tests/e2e/test_demo.py::test_a"], True),
+        (1, ["tests/e2e/test_demo.py::test_a", "tests/io/test_b.py::test_b[x]"], True),
+        (1, ["tests/chaos/test_a.py::test_a", "tests/e2e/test_b.py::test_b", "tests/io/test_c.py::test_c"], False),
+        (1, ["tests/e2e/test_demo.py::test_a", "tests/unit/test_b.py::test_b"], False),
+        (1, ["tests/e2e/test_demo.py"], False),  # it could not even be collected
+        (1, [], False),
+        (2, ["tests/e2e/test_demo.py::test_a"], False),  # the run was interrupted
+        (3, ["tests/e2e/test_demo.py::test_a"], False),  # pytest itself broke
     ],
 )
-def test_only_few_tests_of_real_processes_get_a_second_chance(failed: list[str], may: bool) -> None:
-    assert excusable(failed) is may
+def test_only_few_tests_of_real_processes_get_a_second_chance(status: int, failed: list[str], may: bool) -> None:
+    assert excusable(status, failed) is may
 
 
 def test_apt_does_nothing_where_every_command_is_there() -> None:
