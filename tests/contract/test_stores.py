@@ -17,6 +17,7 @@ from gslb.state.store import KINDS, NODES_MAX, NUMBER_MAX, REPORT_MAX_BYTES, Rep
 from tests.support.redis_server import RedisServer
 
 PAYLOADS = {"region": {"region": "eu", "state": "up"}, "view": {"regions": {"eu": "up", "us": "down"}}}
+PATIENT_S = 10.0  # the time limit is no promise of a store: tests/io/test_redis_store.py is for it
 _clusters = itertools.count()
 
 
@@ -32,10 +33,12 @@ def make(request):
     if request.param == "memory":
         return lambda: MemoryStore(time.monotonic)
     if request.param == "fakeredis":
-        return lambda: RedisStore("redis://fake", "c", client=fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer()))
+        return lambda: RedisStore(
+            "redis://fake", "c", timeout_s=PATIENT_S, client=fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+        )
     server = request.getfixturevalue("server")
     url = server.url if request.param == "redis" else server.unix_url
-    return lambda: RedisStore(url, f"c{next(_clusters)}")
+    return lambda: RedisStore(url, f"c{next(_clusters)}", timeout_s=PATIENT_S)
 
 
 @pytest.fixture
